@@ -1,0 +1,144 @@
+"""The collection plan: all that collectors may know, derived purely from target and policy.
+
+Collectors see the plan alone, never flags, policy or environment. Secrets are not in it: a plan names the environment
+variable, and the collector reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAuth:
+    """How to speak to an HTTP endpoint. Header values come from the environment by name, never from the plan."""
+
+    header_env: tuple[tuple[str, str], ...] = ()
+    api_key_env: str = ""
+    ca_file: str = ""
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesPlan:
+    """The live cluster. Times in seconds."""
+
+    context: str = ""
+    kubeconfig: str = ""
+    namespace: str = ""
+    workload: str = ""
+    port_forward: bool = False
+    call_timeout_s: float = 30.0
+    total_timeout_s: float = 300.0
+    page_size: int = 1000
+    concurrency: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestsPlan:
+    """Files, folders, globs or ``-``. `stdin` holds what was read from standard input."""
+
+    paths: tuple[str, ...]
+    namespace: str = ""
+    workload: str = ""
+    stdin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlan:
+    """The running service from outside. `url` is the server's base."""
+
+    url: str
+    api: str = ""
+    model: str = ""
+    metrics_url: str = ""
+    active: bool = False
+    golden: str = ""
+    auth: HttpAuth = field(default_factory=HttpAuth)
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class GpuPlan:
+    """Who is asked for the GPUs. `node` is the Kubernetes node that this host's NVML answers for."""
+
+    mode: Literal["auto", "local", "dcgm", "pods", "off"] = "auto"
+    node: str = ""
+    dcgm_url: str = ""
+    probe_image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusPlan:
+    """Prometheus and Alertmanager, by URL, and the concepts' windows in seconds."""
+
+    url: str = ""
+    alertmanager_url: str = ""
+    auth: HttpAuth = field(default_factory=HttpAuth)
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What load may never exceed. None = the built-in bound."""
+
+    rate: float | None = None
+    concurrency: int | None = None
+    tokens: int | None = None
+    duration_s: float | None = None
+    spend_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage of load: a closed loop (`concurrency`) or an open one (`rate` in requests/s)."""
+
+    name: str
+    concurrency: int | None = None
+    rate: float | None = None
+    arrival: Literal["constant", "poisson", "burst", "trace"] = "poisson"
+    requests: int | None = None
+    duration_s: float | None = None
+    until_decided: bool = False
+    input_tokens: str = ""
+    output_tokens: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """The load to put on the endpoint: seeded, bounded, and asked for."""
+
+    url: str
+    api: str
+    model: str
+    profile: str
+    stages: tuple[StagePlan, ...]
+    stream: bool | None = None
+    warmup: int = 0
+    timeout_s: float = 30.0
+    input_tokens: str = "128"
+    output_tokens: str = "64"
+    seed: int = 0
+    workers: int | Literal["auto"] = 1
+    dataset: str = ""
+    template: str = ""
+    trace: str = ""
+    slo: Mapping[str, float] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    auth: HttpAuth = field(default_factory=HttpAuth)
+    records: str = ""
+    stop_error_ratio: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CollectPlan:
+    """Everything one collection does; None = not asked for."""
+
+    kubernetes: KubernetesPlan | None = None
+    manifests: ManifestsPlan | None = None
+    endpoint: EndpointPlan | None = None
+    gpu: GpuPlan | None = None
+    prometheus: PrometheusPlan | None = None
+    load: LoadPlan | None = None
