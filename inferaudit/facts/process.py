@@ -1,0 +1,37 @@
+"""Facts about people and history: the policy as a fact, attestations as verified, stored runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from inferaudit.facts.spec import FactSpec
+from inferaudit.model import Scope
+
+
+class AttestationFact(msgspec.Struct, frozen=True, kw_only=True):
+    """An attestation with what could be verified of its evidence. Dates are ISO ``YYYY-MM-DD``.
+
+    `verified` is None where nothing could be verified (a ticket number), with the reason in `detail`.
+    """
+
+    item: str
+    evidence: str
+    owner: str
+    date: str
+    expires: str | None = None
+    verified: bool | None = None
+    detail: str = ""
+
+
+FACTS = (
+    FactSpec("policy", Scope.PROCESS, dict[str, Any], "the effective policy: service, SLOs, governance", flag="-f"),
+    FactSpec(
+        "process.attestations",
+        Scope.PROCESS,
+        list[AttestationFact],
+        "attestations and what could be verified of them",
+        flag="-f",
+    ),
+)
