@@ -1,0 +1,1 @@
+"""The load engine: measured load on the endpoint."""

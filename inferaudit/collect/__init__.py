@@ -1,0 +1,1 @@
+"""Collectors: all I/O that turns a target into facts."""

@@ -1,0 +1,1 @@
+"""Renderers: a report turned into text, one module a format."""

@@ -1,0 +1,75 @@
+"""Quantities as people write them in flags and policies: ``500ms``, ``0.1%``, ``20/s``, ``1M``.
+
+Every parser takes text (or a plain number in the unit it names) and raises :class:`UsageError` saying what it takes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from inferaudit.errors import UsageError
+
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+_PER_SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
+
+
+def _number(text: str, original: object, wanted: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise UsageError(f"{original!r} is not {wanted}")
+    return value
+
+
+def parse_duration_s(text: str | float) -> float:
+    """Seconds from ``500ms``, ``30s``, ``1h30m``, ``24h``, ``30d``; a bare number is seconds."""
+    wanted = "a duration such as 500ms, 30s, 10m or 24h"
+    source = str(text).strip()
+    if re.fullmatch(_NUMBER, source):
+        return _number(source, text, wanted)
+    parts = re.findall(_NUMBER + r"\s*(ns|us|µs|ms|min|s|m|h|d)", source)
+    if not parts or "".join(re.split(r"\s+", source)) != "".join(n + u for n, u in parts):
+        raise UsageError(f"{text!r} is not {wanted}")
+    return sum(_number(n, text, wanted) * _SECONDS[u] for n, u in parts)
+
+
+def parse_ratio(text: str | float) -> float:
+    """A fraction 0 to 1 from ``0.1%``, ``99.9%`` or ``0.001``."""
+    wanted = "a share such as 0.1% or 0.001"
+    source = str(text).strip()
+    match = re.fullmatch(_NUMBER + r"\s*(%?)", source)
+    if not match:
+        raise UsageError(f"{text!r} is not {wanted}")
+    value = _number(match[1], text, wanted)
+    value = value / 100 if match[2] else value
+    if not 0 <= value <= 1:
+        raise UsageError(f"{text!r} is not {wanted}: it lies outside 0 to 100%")
+    return value
+
+
+def parse_rate_per_s(text: str | float) -> float:
+    """Events per second from ``20/s``, ``600/min`` or a bare number."""
+    wanted = "a rate such as 20/s or 600/min"
+    match = re.fullmatch(_NUMBER + r"\s*([kKM]?)\s*(?:/\s*(s|sec|min|m|h))?", str(text).strip())
+    if not match:
+        raise UsageError(f"{text!r} is not {wanted}")
+    return _number(match[1], text, wanted) * _FACTORS[match[2]] / _PER_SECONDS[match[3] or "s"]
+
+
+def parse_count(text: str | int) -> int:
+    """A whole number from ``1M``, ``50k`` or ``200``."""
+    match = re.fullmatch(_NUMBER + r"\s*([kKMGB]?)", str(text).strip())
+    value = _number(match[1], text, "a count") * _FACTORS[match[2]] if match else math.nan
+    if not match or value != int(value):
+        raise UsageError(f"{text!r} is not a count such as 200, 50k or 1M")
+    return int(value)
+
+
+def format_duration(seconds: float) -> str:
+    """Short text of a duration: ``500 ms``, ``2.5 s``, ``43.2 min``, ``24 h``, ``30 d``."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
+        if seconds >= size * (1 if unit == "s" else 2):
+            return f"{seconds / size:.4g} {unit}"
+    return f"{seconds * 1e3:.4g} ms"
