@@ -1,0 +1,266 @@
+"""``inferaudit.yaml``: what the owner of the service wants judged, against which objectives, and what gates.
+
+Validated by pydantic; an error names file, line and field and suggests the nearest key. The JSON Schema is exported by
+``inferaudit generate schema policy``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from inferaudit.errors import PolicyError, UsageError
+from inferaudit.model import DEFAULT_SCOPE, Phase, Scope, Severity
+from inferaudit.slo import TEMPLATE, Objective, parse_objective, parse_objectives
+from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
+
+_MAX_POLICY_BYTES = 1 << 20
+
+
+def _checked(parse: Any) -> BeforeValidator:
+    def validate(value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            parse(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return str(value)
+
+    return BeforeValidator(validate)
+
+
+def _as_date(value: Any) -> Any:
+    # YAML reads 2026-12-31 as a date; inside we keep ISO text, so that the snapshot stays plain JSON.
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, str):
+        dt.date.fromisoformat(value)
+    return value
+
+
+DurationText = Annotated[str, _checked(parse_duration_s)]
+RateText = Annotated[str, _checked(parse_rate_per_s)]
+CountText = Annotated[str, _checked(parse_count)]
+DateText = Annotated[str, BeforeValidator(_as_date)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Service(_Section):
+    """Who the service is and who answers for it."""
+
+    name: str = ""
+    owner: str = ""
+    interruption_tolerant: bool = Field(False, description="May run on spot nodes: requests can be lost and retried.")
+    public: bool | None = Field(None, description="Reachable from outside the organisation; null = not stated.")
+
+
+class TargetSection(_Section):
+    """What is audited; the flags of the same names override."""
+
+    context: str = ""
+    namespace: str = ""
+    workload: str = Field("", description="KIND/NAME, for example deployment/chat")
+    url: str = ""
+    api: str = ""
+    model: str = ""
+    prometheus: str = ""
+    alertmanager: str = ""
+    metrics_url: str = ""
+
+
+class LoadLimits(_Section):
+    """What load may never exceed."""
+
+    rate: RateText | None = None
+    concurrency: int | None = Field(None, ge=1)
+    tokens: CountText | None = None
+    duration: DurationText | None = None
+    spend_usd: float | None = Field(None, ge=0)
+
+
+class LoadStage(_Section):
+    """One stage of a load profile of your own."""
+
+    name: str
+    concurrency: int | None = Field(None, ge=1)
+    rate: RateText | None = None
+    arrival: Literal["constant", "poisson", "burst", "trace"] = "poisson"
+    requests: int | None = Field(None, ge=1)
+    duration: DurationText | None = None
+    until_decided: bool = False
+    input_tokens: str | None = None
+    output_tokens: str | None = None
+
+
+class LoadSection(_Section):
+    """Load to put on the endpoint when `run` is started; without it none is sent."""
+
+    profile: str = "sla"
+    rate: RateText | None = None
+    concurrency: int | None = Field(None, ge=1)
+    duration: DurationText | None = None
+    requests: int | None = Field(None, ge=1)
+    warmup: int | None = Field(None, ge=0)
+    timeout: DurationText = "30s"
+    input_tokens: str = "128"
+    output_tokens: str = "64"
+    stream: bool | None = None
+    seed: int = 0
+    workers: int | Literal["auto"] = 1
+    dataset: str = ""
+    template: str = ""
+    limits: LoadLimits = LoadLimits()
+    profiles: dict[str, list[LoadStage]] = {}
+
+
+class Gate(_Section):
+    """What stops a launch."""
+
+    fail_on: Severity = Severity.HIGH
+    attestations: Literal["optional", "required"] = "optional"
+
+
+class WaiverSection(_Section):
+    """A failure accepted by a person, for a reason, until a day."""
+
+    check: str
+    owner: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    expires: DateText
+    subject: str | None = None
+
+
+class AttestationSection(_Section):
+    """Evidence that a person gives for a checklist row."""
+
+    item: str
+    evidence: str = Field(min_length=1)
+    owner: str = Field(min_length=1)
+    date: DateText
+    expires: DateText | None = None
+
+
+class Cost(_Section):
+    """What a GPU-hour costs; without it cost is not computed."""
+
+    hourly_usd: float | None = Field(None, gt=0)
+    gpus: int | None = Field(None, ge=1)
+    utilisation: float = Field(0.7, gt=0, le=1)
+
+
+class Policy(_Section):
+    """The whole of ``inferaudit.yaml``. Every key is optional."""
+
+    service: Service = Service()
+    target: TargetSection = TargetSection()
+    scope: tuple[Scope, ...] = DEFAULT_SCOPE
+    phase: Phase = Phase.BEFORE
+    slo: dict[str, str | float] | Literal["template"] = {}
+    load: LoadSection | None = None
+    gate: Gate = Gate()
+    severity: dict[str, Severity] = {}
+    parameters: dict[str, dict[str, Any]] = {}
+    waivers: tuple[WaiverSection, ...] = ()
+    attestations: tuple[AttestationSection, ...] = ()
+    cost: Cost = Cost()
+    checks: tuple[str, ...] = Field((), description="Folders with checks of your own.")
+    kpis: dict[str, Any] = {}
+    components: dict[str, dict[str, Any]] = {}
+    priorities: dict[str, dict[str, Any]] = {}
+    risks: dict[str, dict[str, Any]] = {}
+    stages: dict[str, dict[str, Any]] = {}
+
+    @field_validator("slo")
+    @classmethod
+    def _known_objectives(cls, slo: dict[str, str | float] | str) -> dict[str, str | float] | str:
+        for name, value in slo.items() if isinstance(slo, dict) else ():
+            try:
+                parse_objective(name, value)
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+        return slo
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The SLOs, parsed."""
+        return parse_objectives(TEMPLATE if isinstance(self.slo, str) else self.slo)
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in `path`; :class:`PolicyError` names file, line and field."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_POLICY_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror}; write one with `inferaudit init`") from error
+    if len(content) > _MAX_POLICY_BYTES:
+        raise PolicyError(f"{path}: larger than 1 MiB; this is not a policy")
+    try:
+        text = content.decode("utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise PolicyError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise PolicyError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+    if data is None:
+        return Policy()
+    if not isinstance(data, dict):
+        raise PolicyError(f"{path}:1: a policy is a mapping of keys such as service, target and slo")
+    try:
+        return Policy.model_validate(data)
+    except ValidationError as error:
+        raise PolicyError("\n".join(_explain(path, root, error))) from error
+
+
+def _explain(path: Path, root: yaml.Node | None, error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        location = tuple(p for p in problem["loc"] if not (isinstance(p, str) and ("[" in p or p == "literal['template']")))
+        field = ".".join(str(p) for p in location)
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key{_nearest(location)}"
+        yield f"{path}:{_line(root, location)}: {field}: {message}"
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    import difflib
+
+    section: Any = Policy
+    for part in location[:-1]:
+        if isinstance(part, str) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            candidates = [annotation, *getattr(annotation, "__args__", ())]
+            section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), section)
+    near = difflib.get_close_matches(str(location[-1]), list(section.model_fields), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(section.model_fields)}"
+
+
+def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    """The 1-based line of the deepest node on the way to `location`."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in location:
+        child: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    line, child = key.start_mark.line + 1, value
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            child = node.value[part]
+            line = child.start_mark.line + 1
+        if child is None:
+            break
+        node = child
+    return line
