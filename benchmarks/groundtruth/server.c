@@ -528,6 +528,8 @@ int main(int argc, char **argv) {
     epfd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = listen_fd};
     if (epoll_ctl(epfd, EPOLL_CTL_ADD, listen_fd, &e)) die("epoll_ctl");
+    struct timespec settle = {0, 50000000}; /* the kernel begins to stamp a moment after it was asked to */
+    nanosleep(&settle, NULL);
     printf("%d\n", ntohs(a.sin_port)); /* the port, once it answers */
     fflush(stdout);
     serve();
