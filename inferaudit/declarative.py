@@ -17,8 +17,10 @@ import yaml
 
 from inferaudit.api import Judgement, failed, passed, unknown
 from inferaudit.errors import CatalogError
+from inferaudit.kube.quantity import parse_quantity
 from inferaudit.model import Check, Evidence, Param, Phase, Severity, Snapshot
 from inferaudit.subjects import object_subject
+from inferaudit.units import parse_duration_s
 
 # Never defined: calling it is the error that an empty all() must be.
 _EMPTY_ALL = "nothing_to_quantify_over"
@@ -209,7 +211,12 @@ def _closing(text: str, opening: int) -> int:
 
 
 def _functions() -> dict[str, Any]:
-    from inferaudit.kube.quantities import parse_quantity
-    from inferaudit.units import parse_duration_s
+    return {"quantity": _quantity, "seconds": parse_duration_s}
 
-    return {"quantity": lambda text: float(parse_quantity(text)), "seconds": parse_duration_s}
+
+def _quantity(text: Any) -> float:
+    """A Kubernetes quantity (``8Gi``, ``500m``) as a number; not a quantity is an error, so the check says unknown."""
+    value = parse_quantity(text)
+    if value is None:
+        raise ValueError(f"{text!r} is not a quantity")
+    return float(value)

@@ -1,0 +1,367 @@
+"""The judge: catalogue × snapshot × policy → findings. Pure: no clock, no network, no environment.
+
+What the checks do not say themselves is said here: the missing fact that becomes ``unknown`` under one cause, the scope
+word under which nothing was examined, the waiver that expired or matched nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+import hashlib
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inferaudit.api import failed, not_applicable, unknown
+from inferaudit.catalog import Catalog
+from inferaudit.errors import CheckBugError, InferauditError, MissingFactError, PolicyError
+from inferaudit.facts import fact_specs
+from inferaudit.model import (
+    Check,
+    Evidence,
+    Fact,
+    FactError,
+    FactErrorKind,
+    Finding,
+    Judgement,
+    Outcome,
+    Phase,
+    Scope,
+    Severity,
+    Snapshot,
+    Waiver,
+)
+from inferaudit.policy import Policy
+
+_SAID_SOMETHING = (Outcome.PASS, Outcome.FAIL)
+_UNREAD = (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)
+
+
+def _own_check(check_id: str, title: str, severity: Severity, rationale: str, remediation: str) -> Check:
+    return Check(
+        id=check_id,
+        title=title,
+        group="audit",
+        severity=severity,
+        needs=(),
+        rationale=rationale,
+        remediation=remediation,
+        judge=lambda _: (),
+        origin="inferaudit/evaluate.py",
+    )
+
+
+# The audit's findings about itself. They have no file, since they judge findings and not facts.
+COLLECTION = _own_check(
+    "audit-collection",
+    "Everything the checks need could be read",
+    Severity.CRITICAL,
+    "A read that was denied or failed hides whatever it would have shown; a verdict without it would be a guess.",
+    "Grant the read that the finding names (`inferaudit generate rbac` prints it), or mend what failed, and run again.",
+)
+SCOPE = _own_check(
+    "audit-scope",
+    "Every part in scope was examined",
+    Severity.CRITICAL,
+    "An audit is of the whole service unless it is narrowed on purpose; a part nobody looked at is not a good part.",
+    "Give the target that the finding names, or narrow the audit on purpose with --scope.",
+)
+WAIVER = _own_check(
+    "audit-waiver",
+    "Waivers are current and used",
+    Severity.MEDIUM,
+    "A waiver is a debt with a date. One that has expired no longer covers anything; one that matches nothing hides the next fault.",
+    "Renew the waiver with a new date and reason, or remove it from the policy.",
+)
+OWN_CHECKS = (COLLECTION, SCOPE, WAIVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which checks are asked: ids, groups and tags."""
+
+    select: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A judgement on its way to a finding."""
+
+    check: Check
+    judgement: Judgement
+    blinded_by: FactError | None = None
+
+
+def evaluate(
+    catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None
+) -> tuple[Finding, ...]:
+    """Every check's findings, in order of severity of outcome, check and subject."""
+    selection = selection or Selection()
+    _known_ids(catalog, policy)
+    snapshot = replace(snapshot, facts={**snapshot.facts, "policy": Fact(policy.model_dump(mode="json"))})
+    checks = catalog.select(selection.select, selection.skip)
+    drafts: list[_Draft] = []
+    for check in checks:
+        outside = _outside(check, policy.scope)
+        drafts += [_Draft(check, outside)] if outside else _judge(check, snapshot, policy.parameters.get(check.id, {}))
+    drafts += _scope_drafts(drafts, policy, snapshot)
+    drafts += _collection_drafts(drafts)
+    return _stamp(drafts, snapshot, policy)
+
+
+def check_words(check: Check) -> frozenset[Scope]:
+    """The scope words of a check: those of all its needs."""
+    return frozenset(fact_specs()[name].scope for name in check.needs)
+
+
+def _known_ids(catalog: Catalog, policy: Policy) -> None:
+    own = {check.id for check in OWN_CHECKS}
+    for check_id in (*policy.severity, *policy.parameters, *(w.check for w in policy.waivers)):
+        if check_id not in own:
+            catalog.check(check_id)
+    for check_id, params in policy.parameters.items():
+        known = {p.name for p in catalog.check(check_id).params}
+        for name in params:
+            if name not in known:
+                takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+                raise PolicyError(f"parameters.{check_id}.{name}: no such parameter; {takes}")
+
+
+def _outside(check: Check, scope: Sequence[Scope]) -> Judgement | None:
+    words = check_words(check) - {Scope.PROCESS}
+    covered = set(scope)
+    if Scope.MANIFESTS in covered and Scope.CLUSTER not in covered:
+        if any(fact_specs()[name].live for name in check.needs):
+            return not_applicable(None, "outside the scope: it needs a live cluster and the scope is manifests")
+        covered.add(Scope.CLUSTER)
+    missing = sorted(words - covered)
+    return not_applicable(None, f"outside the scope: {', '.join(missing)} not in it") if missing else None
+
+
+def _judge(check: Check, snapshot: Snapshot, params: dict[str, Any]) -> list[_Draft]:
+    """One check's drafts; a missing fact or a bug in the check makes one ``unknown`` instead of all it had said."""
+    view = _view(check, snapshot)
+    try:
+        drafts = [_Draft(check, judgement) for judgement in check(view, **params)]
+        seen: set[tuple[str | None, str]] = set()
+        for draft in drafts:
+            identity = (draft.judgement.subject, draft.judgement.key)
+            if identity in seen:
+                raise CheckBugError(f"two judgements about {identity[0]} with the same key {identity[1]!r}")
+            seen.add(identity)
+    except MissingFactError as missing:
+        if missing.name not in (*check.needs, *check.optional):
+            return [_Draft(check, _bug(check, f"it reads {missing.name} and does not declare it"))]
+        error = snapshot.error(missing.name)
+        remedy = f"; {error.remedy}" if error and error.remedy else ""
+        return [_Draft(check, unknown(None, f"{missing.reason}{remedy}", key=missing.name), error)]
+    except InferauditError as error:
+        return [_Draft(check, _bug(check, str(error)))]
+    except Exception as error:  # noqa: BLE001  # a check is other people's code: its crash is an answer about it
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        line = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
+        return [_Draft(check, _bug(check, f"{type(error).__name__}: {error} at {line}"))]
+    if drafts:
+        return drafts
+    looked = ", ".join(fact_specs()[name].title for name in check.needs)
+    return [_Draft(check, not_applicable(None, f"nothing to judge; looked for: {looked}"))]
+
+
+def _view(check: Check, snapshot: Snapshot) -> Snapshot:
+    """The snapshot with only the declared facts, so that an undeclared read cannot work by accident."""
+    declared = {*check.needs, *check.optional}
+    return replace(snapshot, facts={name: fact for name, fact in snapshot.facts.items() if name in declared})
+
+
+def _bug(check: Check, why: str) -> Judgement:
+    return unknown(None, f"the check {check.id} ({check.origin}) is broken: {why}", key="bug")
+
+
+def _scope_drafts(drafts: Sequence[_Draft], policy: Policy, snapshot: Snapshot) -> list[_Draft]:
+    examined = {
+        word for d in drafts if d.judgement.outcome in _SAID_SOMETHING for word in check_words(d.check)
+    }
+    out = []
+    for word in policy.scope:
+        need = Scope.CLUSTER if word is Scope.MANIFESTS else word
+        if need in examined or word is Scope.PROCESS:
+            continue
+        reasons = _word_errors(need, snapshot)
+        why = "; ".join(reasons) if reasons else "no check looked at it"
+        out.append(_Draft(SCOPE, unknown(f"scope/{word}", f"nothing was examined in {word}: {why}")))
+    return out
+
+
+def _word_errors(word: Scope, snapshot: Snapshot) -> list[str]:
+    """Why the facts of a scope word are missing, each reason once."""
+    reasons: dict[str, None] = {}
+    for name, spec in fact_specs().items():
+        error = snapshot.error(name) if spec.scope is word and name in snapshot.facts else None
+        if error:
+            reasons[f"{error.reason}{f'; {error.remedy}' if error.remedy else ''}"] = None
+    return list(reasons)[:3]
+
+
+def _collection_drafts(drafts: Sequence[_Draft]) -> list[_Draft]:
+    """One finding for each cause that blinds checks. Unread gates always; what had no target, as what it blinds."""
+    blinded: dict[str, list[_Draft]] = defaultdict(list)
+    for draft in drafts:
+        if draft.blinded_by:
+            blinded[draft.blinded_by.key].append(draft)
+    return [_Draft(COLLECTION, _collection_judgement(key, group)) for key, group in blinded.items()]
+
+
+def _collection_judgement(key: str, group: Sequence[_Draft]) -> Judgement:
+    error = group[0].blinded_by
+    assert error is not None  # noqa: S101  # grouped by it
+    names = sorted({d.check.id for d in group})
+    remedy = f"; {error.remedy}" if error.remedy else ""
+    what = Evidence(
+        " ".join(p for p in (error.verb, error.resource, error.namespace and f"in {error.namespace}") if p) or "read",
+        error.kind.value,
+        f"readable, for {len(names)} check{'s' * (len(names) > 1)}: {', '.join(names)}",
+    )
+    return unknown(f"fact/{group[0].judgement.key}", f"{error.reason}{remedy}", what, key=key)
+
+
+def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
+    by_key = {d.judgement.key: d for d in drafts if d.check is COLLECTION}
+    scopes = {d.judgement.subject: d for d in drafts if d.check is SCOPE}
+    prints = {(d.check.id, d.judgement.subject): _fingerprint(d) for d in drafts}
+    blinded: dict[str, list[_Draft]] = defaultdict(list)
+    for draft in drafts:
+        if draft.blinded_by:
+            blinded[draft.blinded_by.key].append(draft)
+
+    def cause(draft: _Draft) -> str | None:
+        if draft.blinded_by:
+            return _fingerprint(by_key[draft.blinded_by.key])
+        if draft.check is COLLECTION:
+            group = blinded[draft.judgement.key]
+            error = group[0].blinded_by
+            words = {w for d in group for w in check_words(d.check)}
+            owner = next((s for w in sorted(words) for s in (scopes.get(f"scope/{w}"),) if s), None)
+            if owner and error and error.kind not in _UNREAD:
+                return _fingerprint(owner)
+            return None
+        return prints.get(draft.judgement.cause) if draft.judgement.cause else None
+
+    def severity(draft: _Draft) -> Severity:
+        if draft.check is COLLECTION:
+            group = blinded[draft.judgement.key]
+            if group[0].blinded_by and group[0].blinded_by.kind in _UNREAD:
+                return Severity.CRITICAL
+            return min((severity(d) for d in group), key=lambda s: s.rank)
+        return policy.severity.get(draft.check.id, draft.check.severity)
+
+    def due(draft: _Draft) -> bool:
+        if draft.check is COLLECTION:
+            return any(due(d) for d in blinded[draft.judgement.key]) or severity(draft) is Severity.CRITICAL
+        return draft.check.phase.due_in(policy.phase)
+
+    today = snapshot.collected_at[:10]
+    waivers = [Waiver(**w.model_dump()) for w in policy.waivers]
+    used: set[Waiver] = set()
+    known = _baseline(snapshot)
+    findings = []
+    for draft in drafts:
+        waiver = _waiver(draft, waivers, today)
+        if waiver:
+            used.add(waiver)
+        finding = _finding(draft, severity(draft), cause(draft), waiver, due(draft))
+        findings.append(replace(finding, gates=_gates(finding, policy, known)))
+    for draft in _waiver_drafts(waivers, used, drafts, today):
+        finding = _finding(draft, policy.severity.get(WAIVER.id, WAIVER.severity), None, None, True)
+        findings.append(replace(finding, gates=_gates(finding, policy, known)))
+    return tuple(sorted(findings, key=_order))
+
+
+def _finding(draft: _Draft, severity: Severity, cause: str | None, waiver: Waiver | None, due: bool) -> Finding:
+    check, judgement = draft.check, draft.judgement
+    fingerprint = _fingerprint(draft)
+    return Finding(
+        check=check.id,
+        title=check.title,
+        group=check.group,
+        severity=severity,
+        outcome=judgement.outcome,
+        subject=judgement.subject,
+        message=judgement.message,
+        evidence=judgement.evidence,
+        remediation=check.remediation,
+        references=check.references,
+        waiver=waiver,
+        cause=None if cause == fingerprint else cause,
+        fingerprint=fingerprint,
+        phase=check.phase,
+        due=due,
+        gates=False,
+    )
+
+
+def _gates(finding: Finding, policy: Policy, known: frozenset[str]) -> bool:
+    if finding.outcome not in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW):
+        return False
+    if finding.cause or finding.waiver or not finding.due or finding.fingerprint in known:
+        return False
+    return finding.severity.at_least(policy.gate.fail_on) or (
+        finding.check == COLLECTION.id and finding.severity is Severity.CRITICAL
+    )
+
+
+def _baseline(snapshot: Snapshot) -> frozenset[str]:
+    """Fingerprints of failures that an earlier report already had: they are shown and do not gate."""
+    fact = snapshot.facts.get("process.baseline")
+    return frozenset(fact.value if fact and fact.error is None else ())
+
+
+def _fingerprint(draft: _Draft) -> str:
+    identity = (draft.check.id, draft.judgement.subject or "", draft.judgement.key)
+    return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16]
+
+
+def _waiver(draft: _Draft, waivers: Iterable[Waiver], today: str) -> Waiver | None:
+    if draft.judgement.outcome is not Outcome.FAIL:
+        return None
+    for waiver in waivers:
+        subject = waiver.subject is None or fnmatch.fnmatchcase(draft.judgement.subject or "", waiver.subject)
+        if waiver.check == draft.check.id and subject and today <= waiver.expires:
+            return waiver
+    return None
+
+
+def _waiver_drafts(
+    waivers: Sequence[Waiver], used: set[Waiver], drafts: Sequence[_Draft], today: str
+) -> list[_Draft]:
+    asked = {d.check.id for d in drafts}
+    out = []
+    for waiver in waivers:
+        subject = f"waiver/{waiver.check}{f'/{waiver.subject}' if waiver.subject else ''}"
+        if today > waiver.expires:
+            days = (dt.date.fromisoformat(today) - dt.date.fromisoformat(waiver.expires)).days
+            text = f"the waiver of {waiver.owner} expired {days} day{'s' * (days != 1)} ago and covers nothing any more"
+            seen = Evidence("waivers.expires", waiver.expires, f">= {today}")
+            out.append(_Draft(WAIVER, failed(subject, text, seen, key=f"expired|{waiver.reason}")))
+        elif waiver not in used and waiver.check in asked:
+            text = f"the waiver of {waiver.owner} matches no failure; remove it"
+            out.append(_Draft(WAIVER, failed(subject, text, key=f"unused|{waiver.reason}")))
+    return out
+
+
+_OUTCOME_ORDER = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW, Outcome.PASS, Outcome.NOT_APPLICABLE)
+
+
+def _order(finding: Finding) -> tuple[Any, ...]:
+    return (
+        not finding.gates,
+        _OUTCOME_ORDER.index(finding.outcome),
+        finding.severity.rank,
+        list(Phase).index(finding.phase),
+        finding.check,
+        finding.subject or "",
+        finding.fingerprint,
+    )
