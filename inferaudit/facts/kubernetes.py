@@ -195,7 +195,9 @@ FACTS = (
         "the workload's ReplicaSets, or ControllerRevisions where its kind has those",
         *_list(k.REPLICA_SET, k.CONTROLLER_REVISION),
     ),
-    _live("workload.events", Objects, "events about the workload, its ReplicaSets, pods and autoscalers", *_list(k.EVENT)),
+    _live(
+        "workload.events", Objects, "events about the workload, its ReplicaSets, pods and autoscalers", *_list(k.EVENT)
+    ),
     _live(
         "workload.logs",
         list[LogSample],

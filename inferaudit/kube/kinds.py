@@ -179,4 +179,3 @@ def kind_of(obj: Mapping[str, Any]) -> Kind | None:
 def workload_kind(text: str) -> Kind | None:
     """The kind behind what a user typed before the slash of ``--workload``: ``deploy``, ``Deployment``, ``sts`` …"""
     return _WORKLOAD_ALIASES.get(text.lower())
-

@@ -56,7 +56,8 @@ class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
     """A Secret the service refers to: its name and type, never its data.
 
-    `found` None means that it could not be looked for. `keys` counts the entries; `key_names` are known only from a file.
+    `found` None means that it could not be looked for. `keys` counts the entries, `key_names` are known only from
+    a file.
     `made_by` names the object that creates it (ExternalSecret, Certificate), when the input shows one.
     """
 
