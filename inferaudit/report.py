@@ -1,0 +1,125 @@
+"""The report: every section of ``inferaudit.report/v1`` from snapshot, policy, catalogue and findings. Pure.
+
+Every key is always there; null = not measured. `render` gets exactly this document, whether it comes from the run or
+from a file, so both give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from inferaudit import snapshot as snapshots
+from inferaudit.catalog import Catalog
+from inferaudit.checklist_rows import checklist_section, unattested
+from inferaudit.cost import cost_section
+from inferaudit.evaluate import Selection, evaluate
+from inferaudit.inventory import inventory_section, target_section
+from inferaudit.model import FactErrorKind, Finding, Outcome, Report, Snapshot, Verdict
+from inferaudit.policy import Policy
+from inferaudit.scorecard import scorecard_section
+from inferaudit.sla import benchmark_of, sla_section
+from inferaudit.verdict import decide, reasons
+
+SCHEMA = "inferaudit.report/v1"
+
+
+def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None) -> Report:
+    """Judge the snapshot and build its report; the same arguments give the same document on any machine and day."""
+    findings = evaluate(catalog, snapshot, policy, selection)
+    verdict = decide(findings)
+    benchmark = benchmark_of(snapshot, policy)
+    checklists = checklist_section(catalog.checklists.values(), findings, snapshot)
+    required = unattested(checklists, policy.phase) if policy.gate.attestations == "required" else ()
+    if required and verdict is Verdict.GO:
+        verdict = Verdict.INCOMPLETE
+    target = target_section(snapshot)
+    gpus = policy.cost.gpus or sum(g["count"] for g in target["gpus"]) or None
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "verdict": verdict.value,
+        "reasons": reasons(findings, verdict, policy, required),
+        "scope": [word.value for word in policy.scope],
+        "phase": policy.phase.value,
+        "fail_on": policy.gate.fail_on.value,
+        "interrupted": snapshot.interrupted,
+        "collected_at": snapshot.collected_at,
+        "duration_s": snapshot.duration_s,
+        "tool_version": snapshot.tool_version,
+        "service": policy.service.model_dump(mode="json"),
+        "digests": {
+            "snapshot": snapshots.digest(snapshot),
+            "policy": _digest(policy.model_dump(mode="json")),
+            "catalog": catalog.digest,
+        },
+        "target": target,
+        "coverage": _coverage(findings, snapshot),
+        "summary": _summary(findings),
+        "findings": [_finding(f, snapshot) for f in findings],
+        "checklists": checklists,
+        "sla": sla_section(snapshot, policy),
+        "benchmark": benchmark,
+        "scorecard": scorecard_section(findings, catalog),
+        "cost": cost_section(
+            hourly_usd=policy.cost.hourly_usd, gpus=gpus, utilisation=policy.cost.utilisation, benchmark=benchmark
+        ),
+        "inventory": inventory_section(snapshot, findings),
+    }
+    return Report(data)
+
+
+def _digest(value: Any) -> str:
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(value, order='deterministic')).hexdigest()}"
+
+
+def _summary(findings: Sequence[Finding]) -> dict[str, int]:
+    """Counts by outcome; what another finding explains is not counted, what is waived counts as waived alone."""
+    own = [f for f in findings if f.cause is None]
+    counts = Counter(f.outcome for f in own if f.waiver is None)
+    return {**{o.value: counts[o] for o in Outcome}, "waived": sum(f.waiver is not None for f in own)}
+
+
+def _coverage(findings: Sequence[Finding], snapshot: Snapshot) -> dict[str, Any]:
+    """How many checks could tell, how many could not, and every read that was denied or failed."""
+    told = {f.check for f in findings if f.outcome in (Outcome.PASS, Outcome.FAIL)}
+    blind = {f.check for f in findings if f.outcome is Outcome.UNKNOWN}
+    unread: dict[str, dict[str, Any]] = {}
+    for name, fact in sorted(snapshot.facts.items()):
+        if fact.error is None:
+            continue
+        entry = unread.setdefault(fact.error.key, {**asdict(fact.error), "kind": fact.error.kind.value, "facts": []})
+        entry["facts"].append(name)
+    hard = {kind.value for kind in (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)}
+    return {
+        "examined": len(told),
+        "unknown": len(blind),
+        "denied": [entry for entry in unread.values() if entry["kind"] in hard],
+        "not_given": [entry for entry in unread.values() if entry["kind"] not in hard],
+    }
+
+
+def _finding(finding: Finding, snapshot: Snapshot) -> dict[str, Any]:
+    data = asdict(finding)
+    data["evidence"] = [
+        {"path": e.path, "observed": msgspec.to_builtins(e.observed), "expected": msgspec.to_builtins(e.expected)}
+        for e in finding.evidence
+    ]
+    data["references"] = list(finding.references)
+    data["location"] = finding.location or _location(finding.subject, snapshot)
+    return data
+
+
+def _location(subject: str | None, snapshot: Snapshot) -> str | None:
+    """``file:line`` of the object a finding is about, where it came from a file; a container's is its workload's."""
+    fact = snapshot.facts.get("manifests.locations")
+    locations: Mapping[str, str] = fact.value if fact and fact.error is None else {}
+    while subject:
+        if subject in locations:
+            return locations[subject]
+        subject = subject.rpartition("/")[0]
+    return None
