@@ -9,6 +9,7 @@ Use it by one import in conftest.py:
     from support.cluster import control_plane, gpu_service  # noqa: F401
 """
 
+import argparse
 import contextlib
 import csv
 import http.client
@@ -18,6 +19,7 @@ import secrets
 import shutil
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -333,3 +335,20 @@ def gpu_service(control_plane: ControlPlane) -> ControlPlane:
     """The control plane with the service in it. Tests that change it make their own namespace or put it back."""
     install_service(control_plane)
     return control_plane
+
+
+def main() -> None:
+    """`python -m support.cluster FOLDER [--service]`: a control plane to look at, until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="for certificates, kubeconfigs and logs")
+    parser.add_argument("--service", action="store_true", help="with the example GPU service")
+    given = parser.parse_args()
+    with start_control_plane(given.folder.resolve(), audit_log=True) as plane, contextlib.suppress(KeyboardInterrupt):
+        if given.service:
+            install_service(plane)
+        print(f"kubectl --kubeconfig {plane.kubeconfig} get pods -A", flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
