@@ -256,6 +256,8 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tupl
             if group[0].blinded_by and group[0].blinded_by.kind in _UNREAD:
                 return Severity.CRITICAL
             return min((severity(d) for d in group), key=lambda s: s.rank)
+        if draft.blinded_by and draft.blinded_by.kind is FactErrorKind.NOT_ASKED:
+            return Severity.LOW  # seen in every output, but opt-in evidence nobody asked for blocks no launch
         return policy.severity.get(draft.check.id, draft.check.severity)
 
     def due(draft: _Draft) -> bool:

@@ -84,6 +84,7 @@ class FactErrorKind(StrEnum):
     DENIED = "denied"  # the other side said no: RBAC, 401, 403, NVML "no permission"
     FAILED = "failed"  # asked and not answered: time-out, unreachable, malformed, lost
     NO_TARGET = "no_target"  # nothing was given to look at; the remedy names the flag
+    NOT_ASKED = "not_asked"  # evidence that is gathered only when asked for (--active, --golden); never gates
     OUT_OF_VIEW = "out_of_view"  # what was given cannot show it (a manifest shows no pod status)
     INTERRUPTED = "interrupted"  # stopped by Ctrl-C or SIGTERM before it was read
 

@@ -1,0 +1,230 @@
+"""The conductor: collectors side by side, then the load, on one clock; the result is a snapshot.
+
+It knows who can answer which scope word, and gives every fact that nobody was asked for its reason and the flag that
+would supply it. It judges nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_futures
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inferaudit import __version__
+from inferaudit.errors import CollectError, UsageError
+from inferaudit.facts import fact_specs
+from inferaudit.model import Fact, FactError, FactErrorKind, Scope, Snapshot, Target
+from inferaudit.plan import CollectPlan
+from inferaudit.snapshot import merge
+
+Progress = Callable[[str], None]
+Facts = dict[str, Fact]
+
+_NOT_GIVEN: Mapping[Scope, tuple[str, str]] = {
+    Scope.CLUSTER: ("no cluster and no manifests were given", "give --context and -n, or --manifests PATH"),
+    Scope.GPU: ("no GPU was looked at", "give --gpus local on the GPU host, or --dcgm URL"),
+    Scope.ENDPOINT: ("no endpoint was given", "give --url URL"),
+    Scope.LOAD: ("no load was sent", "give --load smoke|sla|full|soak"),
+    Scope.METRICS: ("no Prometheus was given", "give --prometheus URL"),
+}
+
+
+class Interrupted(Exception):  # noqa: N818  # not an error: the user said stop
+    """Ctrl-C or SIGTERM; `code` is the exit code that tells which."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("interrupted")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The snapshot, and the exit code of the signal that cut it short (None when nothing did)."""
+
+    snapshot: Snapshot
+    interrupted_by: int | None = None
+
+
+def collect(
+    plan: CollectPlan,
+    target: Target,
+    policy: Mapping[str, Any],
+    extra: Facts,
+    *,
+    now: Callable[[], str],
+    progress: Progress = lambda _: None,
+    load_progress: Callable[[Any], None] | None = None,
+) -> Collected:
+    """Run the plan. A collector's usage error (unknown context, bad manifest) ends it; all else becomes facts."""
+    started = time.monotonic()
+    collected_at = now()
+    facts: Facts = dict(extra)
+    stop = threading.Event()
+    code: int | None = None
+    pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="collect")
+    futures = {name: pool.submit(job) for name, job in _jobs(plan, progress).items()}
+    try:
+        _join(futures)
+        facts = _take(futures, facts)
+        if plan.load:
+            facts |= _load(plan, facts, stop, progress, load_progress)
+    except (Interrupted, KeyboardInterrupt) as signal:
+        stop.set()
+        code = getattr(signal, "code", 130)
+        facts = merge(facts, _take({n: f for n, f in futures.items() if f.done()}, {}))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    snapshot = Snapshot(
+        collected_at=collected_at,
+        target=_resolved(target, facts),
+        facts=_complete(facts, interrupted=code is not None),
+        policy=policy,
+        duration_s=round(time.monotonic() - started, 3),
+        interrupted=code is not None,
+        tool_version=__version__,
+    )
+    return Collected(snapshot, code)
+
+
+def _jobs(plan: CollectPlan, progress: Progress) -> dict[str, Callable[[], Facts]]:
+    """The collectors of the plan; each imported only when it is asked for."""
+    jobs: dict[str, Callable[[], Facts]] = {}
+    if plan.kubernetes or plan.manifests:
+        jobs["cluster"] = lambda: _cluster(plan, progress)
+    if plan.endpoint:
+        endpoint = plan.endpoint
+
+        def ask_endpoint() -> Facts:
+            from inferaudit.collect.endpoint import collect_endpoint
+
+            return collect_endpoint(endpoint, progress)
+
+        jobs["endpoint"] = ask_endpoint
+    if plan.gpu and plan.gpu.mode != "off":
+        gpu = plan.gpu
+
+        def ask_gpus() -> Facts:
+            from inferaudit.collect.gpu import collect_gpus
+
+            return collect_gpus(gpu, progress)
+
+        jobs["gpus"] = ask_gpus
+    if plan.prometheus:
+        prometheus = plan.prometheus
+
+        def ask_prometheus() -> Facts:
+            from inferaudit.collect.prometheus import collect_prometheus
+
+            return collect_prometheus(prometheus, progress)
+
+        jobs["prometheus"] = ask_prometheus
+    return jobs
+
+
+def _cluster(plan: CollectPlan, progress: Progress) -> Facts:
+    """Manifests, the live cluster, or both with the manifests' objects replacing the live ones."""
+    given: Facts = {}
+    if plan.manifests:
+        from inferaudit.collect.manifests import collect_manifests
+
+        given = collect_manifests(plan.manifests, progress)
+    if not plan.kubernetes:
+        return given
+    from inferaudit.collect.kubernetes import collect_kubernetes
+
+    live = collect_kubernetes(plan.kubernetes, progress)
+    if not given:
+        return live
+    from inferaudit.collect.manifests import merge_manifests_over_live
+
+    return merge_manifests_over_live(given, live)
+
+
+def _join(futures: Mapping[str, Future[Facts]]) -> None:
+    """Wait in short steps: a wait without end would not see a signal on every platform."""
+    pending = set(futures.values())
+    while pending:
+        _, pending = wait_futures(pending, timeout=0.2)
+
+
+def _take(futures: Mapping[str, Future[Facts]], facts: Facts) -> Facts:
+    for name, future in futures.items():
+        try:
+            facts = merge(facts, future.result())
+        except UsageError:
+            raise
+        except CollectError as error:
+            facts = merge(facts, _failed(name, str(error)))
+    return facts
+
+
+_COLLECTOR_WORD = {
+    "cluster": Scope.CLUSTER,
+    "endpoint": Scope.ENDPOINT,
+    "gpus": Scope.GPU,
+    "prometheus": Scope.METRICS,
+    "load": Scope.LOAD,
+}
+
+
+def _failed(collector: str, reason: str) -> Facts:
+    error = FactError(FactErrorKind.FAILED, reason, source=collector)
+    word = _COLLECTOR_WORD[collector]
+    return {name: Fact(error=error) for name, spec in fact_specs().items() if spec.scope is word}
+
+
+def _load(
+    plan: CollectPlan,
+    facts: Facts,
+    stop: threading.Event,
+    progress: Progress,
+    load_progress: Callable[[Any], None] | None,
+) -> Facts:
+    """Put the load on the endpoint; what the endpoint collector learnt fills the API and model that nobody named."""
+    from inferaudit.bench.collect import collect_load
+
+    assert plan.load is not None  # noqa: S101  # the caller asked
+    load = plan.load
+    asked = facts.get("endpoint.target")
+    if asked and asked.error is None:
+        load = replace(load, api=load.api or asked.value.api, model=load.model or asked.value.model)
+    progress(f"load: profile {load.profile} on {load.url}")
+    try:
+        return collect_load(load, progress=load_progress, stop=stop)
+    except CollectError as error:
+        return _failed("load", str(error))
+
+
+def _resolved(target: Target, facts: Facts) -> Target:
+    """The target with what the collectors found out."""
+    workload = facts.get("workload")
+    if workload and workload.error is None and workload.value is not None:
+        found = workload.value
+        target = replace(
+            target,
+            namespace=target.namespace or found.namespace,
+            workload=target.workload or f"{found.kind.lower()}/{found.name}",
+        )
+    asked = facts.get("endpoint.target")
+    if asked and asked.error is None:
+        target = replace(target, api=target.api or asked.value.api, model=target.model or asked.value.model)
+    return target
+
+
+def _complete(facts: Facts, *, interrupted: bool) -> Facts:
+    """Every declared fact has a value or a reason: what nobody collected gets the flag that would."""
+    complete = dict(facts)
+    for name, spec in fact_specs().items():
+        if name in complete or spec.scope is Scope.PROCESS or name.startswith("manifests."):
+            continue
+        if interrupted:
+            error = FactError(FactErrorKind.INTERRUPTED, "interrupted before it was read", source="the interruption")
+        else:
+            reason, remedy = _NOT_GIVEN[spec.scope]
+            error = FactError(FactErrorKind.NO_TARGET, reason, source=f"{spec.scope} target", remedy=remedy)
+        complete[name] = Fact(error=error)
+    return complete
