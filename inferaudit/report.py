@@ -22,11 +22,11 @@ from inferaudit.evaluate import Selection, evaluate
 from inferaudit.inventory import inventory_section, target_section
 from inferaudit.model import FactErrorKind, Finding, Outcome, Report, Snapshot, Verdict
 from inferaudit.policy import Policy
+from inferaudit.report_file import SCHEMA
 from inferaudit.scorecard import scorecard_section
 from inferaudit.sla import benchmark_of, sla_section
 from inferaudit.verdict import decide, reasons
 
-SCHEMA = "inferaudit.report/v1"
 
 
 def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None) -> Report:

@@ -1,0 +1,86 @@
+"""Where reports go: several formats in one run, stdout for at most one, one verdict line always on stderr."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferaudit.errors import UsageError
+from inferaudit.model import Report, Verdict
+
+EXIT_CODES = {Verdict.GO: 0, Verdict.NO_GO: 1, Verdict.INCOMPLETE: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A format and where it goes; None is stdout."""
+
+    format: str
+    path: Path | None
+
+
+def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") -> tuple[Output, ...]:
+    """``-o FORMAT[=PATH]``…; without any the terminal's. Two on stdout cannot be told apart: a usage error."""
+    from inferaudit.catalog import suggest
+    from inferaudit.render import FORMATS
+
+    outputs = []
+    for value in values or (default,):
+        name, equals, path = value.partition("=")
+        if name not in FORMATS:
+            raise UsageError(f"-o {value!r}: no format is called {name!r}{suggest(name, FORMATS)}; known are {', '.join(FORMATS)}")
+        if equals and not path:
+            raise UsageError(f"-o {value!r}: give a path after the =, or leave it out for stdout")
+        outputs.append(Output(name, Path(path) if path and path != "-" else None))
+    if sum(o.path is None for o in outputs) > 1:
+        raise UsageError("two outputs on stdout; give all but one a path, for example -o json=report.json")
+    return tuple(outputs)
+
+
+def deliver(report: Report, outputs: Sequence[Output]) -> None:
+    """Render and write every output; a file is replaced whole or not at all."""
+    from inferaudit.render import render
+
+    for output in outputs:
+        if output.path is None:
+            text = render(report, output.format, width=_width(), color=_color())
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            sys.stdout.flush()
+            continue
+        write_text(output.path, render(report, output.format))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, folders made; :class:`UsageError` when the system refuses."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8", newline="")
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def verdict_line(report: Report) -> str:
+    """The verdict in one line, for stderr and logs."""
+    summary = report.data["summary"]
+    counts = ", ".join(f"{summary[key]} {key.replace('_', ' ')}" for key in ("fail", "unknown", "review", "pass"))
+    return f"inferaudit: {report.verdict.value.replace('_', '-')} ({counts}). {report.data['reasons'][0]}"
+
+
+def _width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdigit() and int(columns) else shutil.get_terminal_size((100, 24)).columns
+
+
+def _color() -> bool:
+    """Colour on a terminal, unless NO_COLOR is set (https://no-color.org) or the terminal is dumb."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,206 @@
+"""From flags to a collected snapshot: policy and flags merged, targets settled, signals turned into partial results."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inferaudit.audit import Collected, Interrupted, collect
+from inferaudit.catalog import Catalog, load_catalog
+from inferaudit.cli.progress import Reporter
+from inferaudit.errors import UsageError
+from inferaudit.model import Fact, Target
+from inferaudit.plan import HttpAuth
+from inferaudit.planning import Asked, collect_plan, overridden, words
+from inferaudit.policy import Policy, load_policy
+from inferaudit.slo import parse_slo_flag
+
+DEFAULT_POLICY = Path("inferaudit.yaml")
+
+EXAMPLES = """nothing to audit: give a policy or a target. For example
+  inferaudit run -n llm-prod --workload deployment/chat --url https://chat.example.com
+  inferaudit run --manifests deploy/ --scope manifests
+  inferaudit run --url http://127.0.0.1:8000 --scope endpoint"""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The target flags of `run` and `collect`, as given; empty = not given."""
+
+    file: Path | None = None
+    context: str = ""
+    kubeconfig: str = ""
+    namespace: str = ""
+    workload: str = ""
+    manifests: Sequence[str] = ()
+    url: str = ""
+    api: str = ""
+    model: str = ""
+    metrics_url: str = ""
+    prometheus: str = ""
+    alertmanager: str = ""
+    gpus: str = "auto"
+    gpus_node: str = ""
+    dcgm: str = ""
+    active: bool = False
+    golden: str = ""
+    load: str = ""
+    slo: str = ""
+    hourly: float | None = None
+    yes: bool = False
+    checks: Sequence[Path] = ()
+    baseline: Path | None = None
+    header_env: Sequence[str] = ()
+    api_key_env: str = ""
+    ca: str = ""
+    insecure: bool = False
+    judge: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge_flags(scope: str, phase: str, fail_on: str) -> dict[str, Any]:
+    """The flags that override the policy's judgement, under the policy's own names."""
+    return {"scope": list(words([scope])) if scope else None, "phase": phase, "gate.fail_on": fail_on}
+
+
+def effective_policy(flags: Flags, reporter: Reporter) -> Policy:
+    """The policy file (``./inferaudit.yaml`` where it exists) with the flags put over it."""
+    path = flags.file
+    if path is None and DEFAULT_POLICY.exists():
+        path = DEFAULT_POLICY
+        reporter.note(f"policy: {DEFAULT_POLICY}")
+    policy = load_policy(path) if path else Policy()
+    over: dict[str, Any] = {
+        "target.context": flags.context,
+        "target.namespace": flags.namespace,
+        "target.workload": flags.workload,
+        "target.url": flags.url,
+        "target.api": flags.api,
+        "target.model": flags.model,
+        "target.metrics_url": flags.metrics_url,
+        "target.prometheus": flags.prometheus,
+        "target.alertmanager": flags.alertmanager,
+        "cost.hourly_usd": flags.hourly,
+        **flags.judge,
+    }
+    if flags.slo:
+        current = {} if isinstance(policy.slo, str) else policy.slo
+        over["slo"] = {**current, **parse_slo_flag(flags.slo)}
+    policy = overridden(policy, over)
+    if flags.load == "off":
+        return policy.model_copy(update={"load": None})
+    return overridden(policy, {"load.profile": flags.load})
+
+
+def catalog_for(policy: Policy, folders: Sequence[Path] | None, base: Path | None = None) -> Catalog:
+    """Built-ins, plug-ins, the policy's folders (beside it) and those of ``--checks``."""
+    own = [(base or Path()) / folder for folder in policy.checks]
+    return load_catalog([*own, *(folders or ())])
+
+
+def gather(flags: Flags, policy: Policy, reporter: Reporter) -> Collected:
+    """Collect what flags and policy ask for; Ctrl-C and SIGTERM keep what was there."""
+    asked = _asked(flags, policy)
+    plan = collect_plan(policy, asked)
+    if not (plan.kubernetes or plan.manifests or plan.endpoint or plan.prometheus or flags.gpus in ("local", "dcgm")):
+        raise UsageError(EXAMPLES)
+    if flags.load not in ("", "off") and not plan.load:
+        raise UsageError("--load needs an endpoint: give --url URL")
+    if plan.kubernetes:
+        reporter.note(f"cluster: context {plan.kubernetes.context or 'of the kubeconfig'}, namespace {plan.kubernetes.namespace or 'of the context'}")
+    if plan.load:
+        _confirm_load(plan.load.url, flags, reporter)
+    extra: dict[str, Fact] = _process_facts(flags, policy)
+    target = Target(
+        context=policy.target.context,
+        namespace=policy.target.namespace,
+        workload=policy.target.workload,
+        url=policy.target.url,
+        api=policy.target.api,
+        model=policy.target.model,
+    )
+    with _signals(), reporter:
+        return collect(
+            plan,
+            target,
+            policy.model_dump(mode="json"),
+            extra,
+            now=_now,
+            progress=reporter.step,
+            load_progress=reporter.load,
+        )
+
+
+def _asked(flags: Flags, policy: Policy) -> Asked:
+    # The kubeconfig's current context is used only when a namespace or workload names what to look at there.
+    named = policy.target.context or ((policy.target.namespace or policy.target.workload) and not flags.manifests)
+    return Asked(
+        kubeconfig=flags.kubeconfig,
+        use_cluster=bool(named) and (bool(policy.target.context) or not flags.manifests),
+        manifests=tuple(flags.manifests),
+        stdin=sys.stdin.read() if "-" in flags.manifests else None,
+        gpus=flags.gpus,
+        gpus_node=flags.gpus_node,
+        dcgm_url=flags.dcgm,
+        active=flags.active,
+        golden=flags.golden,
+        auth=HttpAuth(_header_env(flags.header_env), flags.api_key_env, flags.ca, flags.insecure),
+    )
+
+
+def _header_env(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for value in values:
+        name, equals, variable = value.partition("=")
+        if not equals or not name or not variable:
+            raise UsageError(f"--header-env {value!r}: write NAME=ENVVAR, for example Authorization=CHAT_TOKEN")
+        pairs.append((name, variable))
+    return tuple(pairs)
+
+
+def _process_facts(flags: Flags, policy: Policy) -> dict[str, Fact]:
+    from inferaudit.collect.attestations import collect_attestations
+
+    base = (flags.file or DEFAULT_POLICY).parent
+    facts = collect_attestations(policy.attestations, base)
+    if flags.baseline:
+        from inferaudit.report_file import load_report
+
+        failures = [f for f in load_report(flags.baseline).data["findings"] if f["outcome"] == "fail"]
+        facts["process.baseline"] = Fact([f["fingerprint"] for f in failures])
+    return facts
+
+
+def _confirm_load(url: str, flags: Flags, reporter: Reporter) -> None:
+    from inferaudit.bench.endpoint import is_local
+
+    if flags.yes or is_local(url):
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"load on {url}, which is not this machine, needs --yes")
+    if not reporter.confirm(f"Put load on {url}?"):
+        raise UsageError("no load was sent; use --load off to audit without it")
+
+
+class _signals:  # noqa: N801  # reads as a statement: with _signals()
+    """SIGTERM as an exception in the main thread, like Ctrl-C, so that what was collected is kept."""
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, self._stop)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _stop(*_: object) -> None:
+        raise Interrupted(143)
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
