@@ -113,6 +113,7 @@ PROMETHEUS_RULE = Kind("PrometheusRule", "monitoring.coreos.com", "prometheusrul
 
 CERTIFICATE = Kind("Certificate", "cert-manager.io", "certificates")
 EXTERNAL_SECRET = Kind("ExternalSecret", "external-secrets.io", "externalsecrets")
+SEALED_SECRET = Kind("SealedSecret", "bitnami.com", "sealedsecrets")
 SECRET_PROVIDER_CLASS = Kind("SecretProviderClass", "secrets-store.csi.x-k8s.io", "secretproviderclasses")
 BACKUP_SCHEDULE = Kind("Schedule", "velero.io", "schedules")
 

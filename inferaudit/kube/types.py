@@ -117,7 +117,6 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     allocatable: dict[str, str] = {}
     conditions: list[NodeCondition] = []
     unschedulable: bool = False
-    annotations: dict[str, str] = {}
     created: str | None = None
     kubelet_version: str = ""
     os_image: str = ""

@@ -1,0 +1,270 @@
+"""What belongs to a workload: who selects its pods, who routes to it, who scales, guards and watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from inferaudit.kube import kinds as k
+from inferaudit.kube.kinds import Kind
+from inferaudit.kube.selectors import matches_labels, selects
+from inferaudit.kube.types import Workload
+from inferaudit.kube.view import Object, UnreadError, View, metadata, name_of, namespace_of
+from inferaudit.kube.workloads import template_labels
+from inferaudit.model import FactErrorKind
+
+_GROUPS_OF_ALL = ("system:serviceaccounts", "system:authenticated")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A workload within a view. Every property is a list of whole objects, or raises what the view raises."""
+
+    view: View
+    workload: Workload
+
+    @property
+    def namespace(self) -> str:
+        return self.workload.namespace
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """The labels on the workload's pods."""
+        return template_labels(self.workload.template)
+
+    def _gather(self, *asked: tuple[Kind, str | None]) -> list[Object]:
+        """All objects of several kinds that answer one question together.
+
+        Files that show one of the kinds answer for the others; files that show none leave it open.
+        """
+        found: list[Object] = []
+        unseen: UnreadError | None = None
+        for kind, namespace in asked:
+            try:
+                found += self.view.list(kind, namespace)
+            except UnreadError as error:
+                if error.error.kind is not FactErrorKind.OUT_OF_VIEW:
+                    raise
+                unseen = unseen or error
+        if unseen is not None and not found:
+            raise unseen
+        return found
+
+    def here(self, *kinds: Kind) -> list[Object]:
+        """All objects of these kinds in the namespace."""
+        return self._gather(*((kind, self.namespace) for kind in kinds))
+
+    def everywhere(self, *kinds: Kind) -> list[Object]:
+        """All objects of these kinds."""
+        return self._gather(*((kind, None) for kind in kinds))
+
+    @cached_property
+    def services(self) -> list[Object]:
+        """Services whose selector is not empty and matches the pods."""
+        return [s for s in self.here(k.SERVICE) if _spec(s).get("selector") and self._matched(_spec(s)["selector"])]
+
+    def _matched(self, selector: Mapping[str, Any]) -> bool:
+        return matches_labels(selector, self.labels)
+
+    @cached_property
+    def _service_names(self) -> frozenset[str]:
+        return frozenset(name_of(service) for service in self.services)
+
+    @property
+    def ingresses(self) -> list[Object]:
+        return [i for i in self.here(k.INGRESS) if self._service_names & set(ingress_backends(i))]
+
+    @cached_property
+    def pools(self) -> list[Object]:
+        """InferencePools over the pods."""
+        found = []
+        for pool in self.here(k.INFERENCE_POOL):
+            selector = _spec(pool).get("selector") or {}
+            if selects(selector if "matchLabels" in selector else {"matchLabels": selector}, self.labels):
+                found.append(pool)
+        return found
+
+    @cached_property
+    def routes(self) -> list[Object]:
+        pools = self._pool_names()
+        found = []
+        for route in self.here(*k.ENTRY_KINDS):
+            refs = [ref for rule in _spec(route).get("rules") or () for ref in rule.get("backendRefs") or ()]
+            if route.get("kind") == k.VIRTUAL_SERVICE.name:
+                ours = self._is_host(virtual_hosts(route))
+            else:
+                ours = any(
+                    r.get("name") in (pools if r.get("kind") == "InferencePool" else self._service_names) for r in refs
+                )
+            if ours and route.get("kind") != k.INGRESS.name:
+                found.append(route)
+        return found
+
+    def _pool_names(self) -> set[str]:
+        """Charts without an InferencePool still have routes to Services: its absence must not hide them."""
+        try:
+            return {name_of(pool) for pool in self.pools}
+        except UnreadError as error:
+            if error.error.kind is not FactErrorKind.OUT_OF_VIEW:
+                raise
+            return set()
+
+    def _is_host(self, hosts: Iterable[str]) -> bool:
+        """``chat``, ``chat.ns`` and ``chat.ns.svc.cluster.local`` are one Service."""
+        for host in hosts:
+            name, _, rest = str(host).partition(".")
+            if name in self._service_names and rest.partition(".")[0] in ("", self.namespace):
+                return True
+        return False
+
+    @property
+    def gateways(self) -> list[Object]:
+        found = {}
+        for kind, namespace, name in self.gateway_names():
+            gateway = self.view.get(kind, namespace, name)
+            if gateway is not None:
+                found[kind.group, namespace, name] = gateway
+        return list(found.values())
+
+    def gateway_names(self) -> list[tuple[Kind, str, str]]:
+        """The gateways that the routes attach to: kind, namespace, name."""
+        names = []
+        for route in self.routes:
+            names += [
+                (k.GATEWAY, str(ref.get("namespace") or namespace_of(route)), str(ref.get("name")))
+                for ref in _spec(route).get("parentRefs") or ()
+                if (ref.get("kind") or "Gateway") == "Gateway"
+            ]
+            for ref in _spec(route).get("gateways") or ():
+                namespace, _, name = str(ref).rpartition("/")
+                if name != "mesh":
+                    names.append((k.ISTIO_GATEWAY, namespace or namespace_of(route), name))
+        return list(dict.fromkeys(names))
+
+    @property
+    def autoscalers(self) -> list[Object]:
+        return [s for s in self.here(k.HPA, k.SCALED_OBJECT) if self._is_target(_spec(s).get("scaleTargetRef"))]
+
+    def _is_target(self, ref: Any) -> bool:
+        """The workload itself, or a controller above it (a Rollout over its Deployment is named as the target)."""
+        if not isinstance(ref, Mapping):
+            return False
+        target = (str(ref.get("kind") or "Deployment"), str(ref.get("name") or ""))
+        own = {(self.workload.kind, self.workload.name), *((o.kind, o.name) for o in self.workload.owners)}
+        return target in own
+
+    @property
+    def pdbs(self) -> list[Object]:
+        return [p for p in self.here(k.PDB) if selects(_spec(p).get("selector"), self.labels)]
+
+    @property
+    def network_policies(self) -> list[Object]:
+        return [p for p in self.here(k.NETWORK_POLICY) if selects(_spec(p).get("podSelector") or {}, self.labels)]
+
+    @property
+    def service_account_name(self) -> str:
+        spec = self.workload.template.get("spec") or {}
+        return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "default")
+
+    @property
+    def bindings(self) -> list[Object]:
+        """RoleBindings and ClusterRoleBindings that name the ServiceAccount or all accounts, less the API's own."""
+        return [
+            binding
+            for binding in self._gather((k.ROLE_BINDING, self.namespace), (k.CLUSTER_ROLE_BINDING, None))
+            if (metadata(binding).get("labels") or {}).get("kubernetes.io/bootstrapping") != "rbac-defaults"
+            and any(self._is_us(subject, binding) for subject in binding.get("subjects") or ())
+        ]
+
+    def _is_us(self, subject: Mapping[str, Any], binding: Object) -> bool:
+        if subject.get("kind") == "ServiceAccount":
+            namespace = subject.get("namespace") or namespace_of(binding)
+            return subject.get("name") == self.service_account_name and namespace == self.namespace
+        groups = (*_GROUPS_OF_ALL, f"system:serviceaccounts:{self.namespace}")
+        return subject.get("kind") == "Group" and subject.get("name") in groups
+
+    @property
+    def roles(self) -> list[Object]:
+        found: list[Object] = []
+        for binding in self.bindings:
+            found.append(binding)
+            kind, name = role_of(binding)
+            role = self.view.get(kind, namespace_of(binding), name)
+            if role is not None:
+                found.append(role)
+        return found
+
+    @property
+    def monitors(self) -> list[Object]:
+        watched = [monitor for monitor in self.everywhere(k.SERVICE_MONITOR) if self._reaches(monitor)]
+        labels = [dict(metadata(service).get("labels") or {}) for service in self.services]
+        found = [m for m in watched if any(selects(_spec(m).get("selector"), each) for each in labels)]
+        return found + [
+            m
+            for m in self.everywhere(k.POD_MONITOR)
+            if self._reaches(m) and selects(_spec(m).get("selector"), self.labels)
+        ]
+
+    def _reaches(self, monitor: Object) -> bool:
+        chosen = _spec(monitor).get("namespaceSelector") or {}
+        if chosen.get("any"):
+            return True
+        return self.namespace in (chosen.get("matchNames") or [namespace_of(monitor)])
+
+    @property
+    def rollouts(self) -> list[Object]:
+        above = {o.name for o in self.workload.owners if o.kind == k.INFERENCE_SERVICE.name}
+        above |= {self.labels.get("serving.kserve.io/inferenceservice", "")}
+        found = []
+        for obj in self.here(k.ROLLOUT, k.CANARY, k.INFERENCE_SERVICE, k.DESTINATION_RULE):
+            spec = _spec(obj)
+            ours = {
+                k.ROLLOUT.name: self._is_target({"kind": k.ROLLOUT.name, "name": name_of(obj)})
+                or self._is_target(spec.get("workloadRef")),
+                k.CANARY.name: self._is_target(spec.get("targetRef")),
+                k.INFERENCE_SERVICE.name: name_of(obj) in above,
+                k.DESTINATION_RULE.name: self._is_host([str(spec.get("host", ""))]),
+            }
+            if ours.get(str(obj.get("kind"))):
+                found.append(obj)
+        return found
+
+    @property
+    def backups(self) -> list[Object]:
+        """Velero Schedules that take this namespace in."""
+        found = []
+        for schedule in self.everywhere(k.BACKUP_SCHEDULE):
+            template = _spec(schedule).get("template") or {}
+            inside = template.get("includedNamespaces") or ["*"]
+            if {"*", self.namespace} & set(inside) and self.namespace not in (template.get("excludedNamespaces") or ()):
+                found.append(schedule)
+        return found
+
+
+def _spec(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = obj.get("spec")
+    return found if isinstance(found, Mapping) else {}
+
+
+def role_of(binding: Mapping[str, Any]) -> tuple[Kind, str]:
+    """The Role or ClusterRole that a binding grants."""
+    ref = binding.get("roleRef") or {}
+    return (k.CLUSTER_ROLE if ref.get("kind") == "ClusterRole" else k.ROLE), str(ref.get("name") or "")
+
+
+def ingress_backends(ingress: Mapping[str, Any]) -> Iterator[str]:
+    """Names of the Services behind an Ingress."""
+    spec = _spec(ingress)
+    paths = [path for rule in spec.get("rules") or () for path in (rule.get("http") or {}).get("paths") or ()]
+    for backend in (spec.get("defaultBackend"), *(path.get("backend") for path in paths)):
+        yield str(((backend or {}).get("service") or {}).get("name") or "")
+
+
+def virtual_hosts(virtual_service: Mapping[str, Any]) -> Iterator[str]:
+    """Hosts that an Istio VirtualService routes to."""
+    for protocol in ("http", "tcp", "tls"):
+        for rule in _spec(virtual_service).get(protocol) or ():
+            for route in rule.get("route") or ():
+                yield str((route.get("destination") or {}).get("host") or "")

@@ -1,0 +1,167 @@
+"""Views of objects: what can be asked of a cluster or of files, and what stays unknown.
+
+A view answers with objects, or raises :class:`UnreadError` with the reason; it never answers "none" for "not seen".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from inferaudit.errors import CollectError
+from inferaudit.kube import kinds as k
+from inferaudit.kube.kinds import Kind
+from inferaudit.model import FactError, FactErrorKind
+
+Object = dict[str, Any]
+Identity = tuple[str, str, str, str]  # group, kind, namespace, name
+
+
+class UnreadError(CollectError):
+    """What was asked for could not be seen; `error` becomes the fact's."""
+
+    def __init__(self, error: FactError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+class View(Protocol):
+    """Objects as seen by an audit. `live`: status, nodes and pods are in it, so that absence is a fact for all."""
+
+    @property
+    def live(self) -> bool: ...
+
+    def list(self, kind: Kind, namespace: str | None) -> Sequence[Object]:
+        """All objects of a kind in a namespace; None = in every namespace, or of a kind without namespaces."""
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """One object; None = it does not exist."""
+
+
+def metadata(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object's metadata, empty where it has none."""
+    found = obj.get("metadata")
+    return found if isinstance(found, Mapping) else {}
+
+
+def name_of(obj: Mapping[str, Any]) -> str:
+    """``metadata.name``."""
+    return str(metadata(obj).get("name") or "")
+
+
+def namespace_of(obj: Mapping[str, Any]) -> str:
+    """``metadata.namespace``; empty for kinds without."""
+    return str(metadata(obj).get("namespace") or "")
+
+
+def identity(obj: Mapping[str, Any]) -> Identity:
+    """What makes two objects the same one, whatever the API version they were written in."""
+    return (k.group_of(str(obj.get("apiVersion", ""))), str(obj.get("kind", "")), namespace_of(obj), name_of(obj))
+
+
+@dataclass(frozen=True)
+class FileView:
+    """Objects from files. `objects` is by kind; `dump`: they are those of a whole cluster, with status."""
+
+    objects: Mapping[Kind, Sequence[Object]]
+    dump: bool = False
+
+    @property
+    def live(self) -> bool:
+        """A dump of a cluster shows status as the cluster does."""
+        return self.dump
+
+    def list(self, kind: Kind, namespace: str | None) -> list[Object]:
+        found = [o for o in self.objects.get(kind, ()) if namespace is None or namespace_of(o) == namespace]
+        if found or self.dump or kind.ships or self._entry_is_here(kind, namespace):
+            return found
+        raise UnreadError(
+            FactError(
+                FactErrorKind.OUT_OF_VIEW,
+                f"the manifests hold no {kind.name}; one may be defined elsewhere",
+                source=f"manifests: {kind.name}",
+                remedy="add the objects to --manifests, or --context for the cluster's",
+            )
+        )
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        for obj in self.objects.get(kind, ()):
+            if name_of(obj) == name and (not kind.namespaced or namespace_of(obj) == namespace):
+                return obj
+        if self.dump:
+            return None
+        place = f" in namespace {namespace}" if kind.namespaced and namespace else ""
+        raise UnreadError(
+            FactError(
+                FactErrorKind.OUT_OF_VIEW,
+                f"{kind.name} {name}{place} is not in the manifests",
+                source=f"manifests: {kind.name} {namespace}/{name}",
+                remedy="add the object to --manifests, or --context for the cluster's",
+            )
+        )
+
+    def _entry_is_here(self, kind: Kind, namespace: str | None) -> bool:
+        """Traffic enters one way: files that show an Ingress answer for the routes that they lack, and the reverse."""
+        return kind in k.ENTRY_KINDS and any(
+            namespace is None or namespace_of(o) == namespace for e in k.ENTRY_KINDS for o in self.objects.get(e, ())
+        )
+
+
+@dataclass
+class StoredView:
+    """What was read of a live cluster: lists and single objects, or why they could not be read.
+
+    Asking for what was never read is a bug of the reader, hence an ``AssertionError``.
+    """
+
+    lists: dict[tuple[Kind, str | None], Sequence[Object] | FactError] = field(default_factory=dict)
+    singles: dict[tuple[Kind, str, str], Object | FactError | None] = field(default_factory=dict)
+    live: bool = True
+
+    def list(self, kind: Kind, namespace: str | None) -> Sequence[Object]:
+        if (kind, namespace) not in self.lists and (kind, None) in self.lists:
+            found = self.lists[kind, None]
+            if not isinstance(found, FactError):
+                return [o for o in found if namespace_of(o) == namespace]
+        else:
+            assert (kind, namespace) in self.lists, f"{kind.plural} in {namespace} were not read"  # noqa: S101
+            found = self.lists[kind, namespace]
+        if isinstance(found, FactError):
+            raise UnreadError(found)
+        return found
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        key = (kind, namespace if kind.namespaced else "", name)
+        if key in self.singles:
+            found = self.singles[key]
+            if isinstance(found, FactError):
+                raise UnreadError(found)
+            return found
+        listed = self.list(kind, namespace if kind.namespaced else None)
+        return next((obj for obj in listed if name_of(obj) == name), None)
+
+
+@dataclass(frozen=True)
+class OverlayView:
+    """Files over a live cluster: an object in the files replaces the live one of the same identity."""
+
+    files: FileView
+    cluster: View
+
+    @property
+    def live(self) -> bool:
+        return self.cluster.live
+
+    def list(self, kind: Kind, namespace: str | None) -> list[Object]:
+        ours = [o for o in self.files.objects.get(kind, ()) if namespace is None or namespace_of(o) == namespace]
+        replaced = {identity(obj) for obj in ours}
+        kept = [obj for obj in self.cluster.list(kind, namespace) if identity(obj) not in replaced]
+        # Status is the cluster's even where the files say what the object shall be.
+        return [*ours, *kept]
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        for obj in self.files.objects.get(kind, ()):
+            if name_of(obj) == name and (not kind.namespaced or namespace_of(obj) == namespace):
+                return obj
+        return self.cluster.get(kind, namespace, name)
