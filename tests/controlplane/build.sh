@@ -2,7 +2,7 @@
 # Builds the real control plane that the tests run against, once per version.
 #
 #   build.sh            etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok
-#   build.sh --node     the same, and kubelet and kube-proxy
+#   build.sh --node     the same, and kubelet, kube-proxy and pause, for a real node
 #   build.sh --folder   only says where the programs are (or would be); builds nothing
 #
 # Prints the folder that holds the programs. The folder is named by a hash of
@@ -22,7 +22,7 @@ case $want in
     ;;
 esac
 
-sources=(build.sh go.mod go.sum server/main.go node/main.go kwok/go.mod kwok/go.sum)
+sources=(build.sh go.mod go.sum server/main.go node/main.go pause/main.go kwok/go.mod kwok/go.sum)
 if command -v sha256sum >/dev/null; then sum=(sha256sum); else sum=(shasum -a 256); fi
 digest=$(for source in "${sources[@]}"; do
     printf '%s\n' "$source"
@@ -43,7 +43,7 @@ complete() { # every named program is in the folder
 control_plane=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 node=(kubelet kube-proxy)
 needed=("${control_plane[@]}" kwok)
-[[ $want == --node ]] && needed+=("${node[@]}")
+[[ $want == --node ]] && needed+=("${node[@]}" pause)
 if complete "${needed[@]}"; then
     echo "$folder"
     exit 0
@@ -59,6 +59,7 @@ version=$(sed -n 's/^[[:space:]]*k8s\.io\/kubernetes v\([0-9.]*\)$/\1/p' go.mod)
 IFS=. read -r major minor _ <<<"$version"
 stamp=k8s.io/component-base/version
 ldflags="-s -w -X $stamp.gitVersion=v$version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor -X $stamp.gitTreeState=clean"
+ldflags+=" -X k8s.io/client-go/pkg/version.gitVersion=v$version"
 
 mkdir -p "$folder"
 work=$(mktemp -d "$folder/building.XXXXXX")
@@ -79,5 +80,8 @@ build() { # module folder, package, names it is called by
 
 build . ./server "${control_plane[@]}"
 build kwok sigs.k8s.io/kwok/cmd/kwok kwok
-[[ $want == --node ]] && build . ./node "${node[@]}"
+if [[ $want == --node ]]; then
+    build . ./node "${node[@]}"
+    CGO_ENABLED=0 build . ./pause pause # static: its image holds nothing else
+fi
 echo "$folder"
