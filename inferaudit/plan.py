@@ -104,11 +104,22 @@ class StagePlan:
     until_decided: bool = False
     input_tokens: str = ""
     output_tokens: str = ""
+    # Requests that arrive at once in a burst; 0 = one second's worth.
+    burst: int = 0
+    # Send the same prompt every time, to measure what caches give.
+    repeat_prompts: bool = False
+    # Search for the knee instead of running once: the highest rate at which the objectives hold.
+    search: bool = False
+    # The rate as a multiple of the knee found before (of the sustained rate where none was).
+    times_knee: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """The load to put on the endpoint: seeded, bounded, and asked for."""
+    """The load to put on the endpoint: seeded, bounded, and asked for.
+
+    `slo` maps an objective's name to its target in the unit of `slo.Objective` (ms for latencies, 1/s for rates).
+    """
 
     url: str
     api: str
@@ -130,6 +141,13 @@ class LoadPlan:
     auth: HttpAuth = field(default_factory=HttpAuth)
     records: str = ""
     stop_error_ratio: float = 0.5
+    # Seconds; None = as `timeout_s`. `stall` counts from the last byte.
+    timeout_headers_s: float | None = None
+    timeout_stall_s: float | None = None
+    connect_timeout_s: float = 10.0
+    keep_alive: bool = True
+    # What the service costs an hour, for limits.spend_usd.
+    hourly_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
