@@ -1,6 +1,7 @@
 """Which runtime is it? Pure: from HTTP answers, or from a container's image, command and arguments.
 
-It prefers ``unknown`` to a guess: below :data:`SURE` nothing is named, and two runtimes that are equally likely are none.
+It prefers ``unknown`` to a guess: below :data:`SURE` nothing is named, and two runtimes that are equally
+likely are none.
 """
 
 from __future__ import annotations
@@ -118,9 +119,7 @@ def _choose(found: Mapping[str, tuple[float, list[str]]]) -> Recognition:
     profile = generic[0][1] if generic else "custom"
     ranked = sorted(products.items(), key=lambda item: (-item[1][0], item[0]))
     sure = [(name, score) for name, score in ranked if score[0] >= SURE]
-    wrapper = next(
-        (n for n, _ in sure if any(m in runtimes()[n].recognise.wraps for m, _ in sure if m != n)), None
-    )
+    wrapper = next((n for n, _ in sure if any(m in runtimes()[n].recognise.wraps for m, _ in sure if m != n)), None)
     name = wrapper or (sure[0][0] if sure else None)
     if name is None:
         best = ranked[0][1] if ranked else (0.0, [])
@@ -153,7 +152,9 @@ def _holds(signal: HttpSignal, answer: HttpAnswer) -> bool:
         return False
     if signal.status is None and not signal.header and not signal.text and answer.status != 200:
         return False
-    if signal.header and not (signal.header in answer.headers and re.search(signal.matches, answer.headers[signal.header])):
+    if signal.header and not (
+        signal.header in answer.headers and re.search(signal.matches, answer.headers[signal.header])
+    ):
         return False
     if signal.text and not re.search(signal.text, answer.body):
         return False
@@ -166,7 +167,7 @@ def _holds(signal: HttpSignal, answer: HttpAnswer) -> bool:
 
 
 def _wrapper_routes(engine: str) -> list[str]:
-    """The first route of each product that may hide `engine`: NIM answers as vLLM does until it is asked for its own."""
+    """The first route of each product that may hide `engine`: NIM answers as vLLM until asked for its own."""
     wrappers = [entry for entry in runtimes().values() if engine in entry.recognise.wraps]
     routes = [next((s.get for s in entry.recognise.http if s.get != "*"), "*") for entry in wrappers]
     return sorted(set(routes) - {"*"})
@@ -193,7 +194,7 @@ def _stated(source: VersionSource, answer: HttpAnswer) -> str | None:
 
 
 def json_values(text: str, path: str) -> list[Any]:
-    """The values at a dotted `path` in a JSON text (``*`` steps into every item); [] where it is no JSON or not there."""
+    """The values at a dotted `path` in a JSON text (``*`` steps into every item); [] where there are none."""
     try:
         values = [json.loads(text)]
     except (ValueError, RecursionError):

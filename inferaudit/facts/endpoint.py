@@ -166,7 +166,6 @@ class TlsAnswer(_Value, frozen=True):
     issuer: str = ""
     not_before: str | None = None
     not_after: str | None = None
-    days_left: float | None = None
     self_signed: bool | None = None
     hsts_s: int | None = None
     legacy: list[str] | None = None
@@ -197,7 +196,7 @@ class RouteAccess(_Value, frozen=True):
 
 
 class AuthAnswer(_Value, frozen=True):
-    """Who may call what. `credentials` = the audit had some. `inference_open` True = a real request succeeded with none."""
+    """Who may call what. `credentials` = the audit had some; `inference_open` = a real request succeeded with none."""
 
     credentials: bool
     inference_open: bool | None
@@ -258,7 +257,7 @@ class Concept(_Value, frozen=True):
 
 
 class MetricsPage(_Value, frozen=True):
-    """How the metrics page answered. `families` and `series` count what was parsed; `largest` the most numerous family."""
+    """How the metrics page answered. `families` and `series` are counts; `largest` is the most numerous family."""
 
     url: str
     status: int

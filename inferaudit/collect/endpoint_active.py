@@ -1,0 +1,130 @@
+"""Bad requests, each sent once and only with ``--active``: what a client's mistake costs the service."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+from inferaudit.collect.endpoint_requests import Asked
+from inferaudit.collect.endpoint_wire import body_for
+from inferaudit.collect.http_client import Chunk, Reply
+from inferaudit.errors import CollectError
+from inferaudit.exposition import parse_exposition, total
+from inferaudit.facts.endpoint import ActiveProbe
+
+_OVERSIZED_WORDS = 400_000  # 2 MB of text: beyond every context length and most body limits
+_FREED_WITHIN_S = 5.0
+_LEAKS = {
+    "a traceback": re.compile(r"Traceback \(most recent call last\)|\bat [\w.$]+\([\w.]+\.java:\d+\)|goroutine \d+ \["),
+    "a file path": re.compile(r"(?<![\w:/])/(?:usr|home|opt|root|app|workspace|var|tmp)/[\w./-]{3,}"),
+}
+_JSON = "application/json"
+
+
+def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActiveProbe]:
+    """Malformed, empty, unknown model, oversized, unauthorised, cancelled: each once."""
+    probes = [
+        _bad(asked, "malformed", b'{"model": "' + asked.model.encode()[:100] + b'", ', "JSON that breaks off"),
+        _bad(asked, "empty", b"", "no body"),
+    ]
+    if (unknown := _unknown_model(asked)) is not None:
+        probes.append(unknown)
+    if asked.wire.framing is not None or asked.wire.name in ("tei", "openai-embeddings"):
+        body = json.dumps(
+            body_for(asked.wire.name, asked.model, stream=False, prompt="word " * _OVERSIZED_WORDS, tokens=1)
+        ).encode()
+        probes.append(_bad(asked, "oversized", body, f"a prompt of {_OVERSIZED_WORDS} words ({len(body) >> 10} KiB)"))
+    if keyed and (sample := asked.sample()) is not None:
+        reply = asked.http.post(asked.route(), json.dumps(sample[0]).encode(), credentials=False)
+        probes.append(_probe(asked, "unauthorised", asked.route(), "a good request without credentials", reply))
+    if asked.wire.framing is not None:
+        probes.append(_cancelled(asked, metrics_url))
+    return probes
+
+
+def _bad(asked: Asked, kind: str, body: bytes, sent: str) -> ActiveProbe:
+    return _probe(asked, kind, asked.route(), sent, asked.http.post(asked.route(), body))
+
+
+def _unknown_model(asked: Asked) -> ActiveProbe | None:
+    """A good request for a model that is not served; None for APIs that name none."""
+    name = "inferaudit-no-such-model"
+    if "{model}" in asked.wire.path:
+        route = asked.wire.route(asked.prefix, name, stream=False)
+        sample = asked.sample()
+        body = sample[0] if sample else {}
+    elif asked.wire.name.startswith("openai-") or asked.wire.name == "ollama":
+        route, body = asked.route(), body_for(asked.wire.name, name, stream=False)
+    else:
+        return None
+    reply = asked.http.post(route, json.dumps(body).encode())
+    return _probe(asked, "unknown_model", route, f"the model {name!r}", reply)
+
+
+def _probe(asked: Asked, kind: str, route: str, sent: str, reply: Reply) -> ActiveProbe:
+    text = reply.text
+    try:
+        is_json = isinstance(json.loads(text), dict | list) if text.strip() else None
+    except ValueError:
+        is_json = False
+    leak = next((name for name, pattern in _LEAKS.items() if pattern.search(text[:20_000])), None)
+    return ActiveProbe(
+        kind=kind,
+        route=route,
+        sent=sent,
+        status=reply.status,
+        ms=reply.ms,
+        error=reply.error,
+        body=asked.scrub(text),
+        json=is_json,
+        leak=leak,
+        detail=asked.scrub(reply.detail),
+    )
+
+
+def _cancelled(asked: Asked, metrics_url: str) -> ActiveProbe:
+    """A long stream, given up after its first bytes; then the server's own count of running requests is watched."""
+    route = asked.route(stream=True)
+    before = _running(asked, metrics_url)
+    body = body_for(asked.wire.name, asked.model, stream=True, tokens=512)
+
+    def first(chunk: Chunk) -> bool:
+        return not chunk.data
+
+    reply = asked.http.stream(route, json.dumps(body).encode(), first)
+    deadline = time.monotonic() + _FREED_WITHIN_S
+    after = _running(asked, metrics_url)
+    while before is not None and after is not None and after > before and time.monotonic() < deadline:
+        time.sleep(0.1)
+        after = _running(asked, metrics_url)
+    freed = None if before is None or after is None else after <= before
+    detail = f"requests running: {before:g} before, {after:g} after" if before is not None and after is not None else ""
+    return ActiveProbe(
+        kind="cancelled",
+        route=route,
+        sent="a stream of 512 tokens, closed after its first bytes",
+        status=reply.status,
+        ms=reply.ms,
+        error=reply.error,
+        freed=freed,
+        detail=detail or "the server's count of running requests could not be read",
+    )
+
+
+def _running(asked: Asked, metrics_url: str) -> float | None:
+    """The server's own count of running requests; None where it does not tell."""
+    names = [name.name for name in asked.profile.metrics.get("running", [])]
+    if not names:
+        return None
+    reply = asked.http.get(metrics_url or asked.profile.metrics_path, timeout_s=5.0)
+    if reply.status != 200 or reply.error is not None:
+        return None
+    try:
+        families = parse_exposition(reply.text, reply.headers.get("content-type", ""))
+    except CollectError:
+        return None
+    return next((value for name in names if (value := total(families, name)) is not None), None)
+
+
+__all__ = ["probe_actively"]
