@@ -34,4 +34,7 @@ FACTS = (
         "attestations and what could be verified of them",
         flag="-f",
     ),
+    FactSpec(
+        "process.baseline", Scope.PROCESS, list[str], "fingerprints that failed in an earlier report", flag="--baseline"
+    ),
 )

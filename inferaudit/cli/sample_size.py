@@ -1,0 +1,69 @@
+"""``inferaudit sample-size``: how many requests an A/B test needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from inferaudit.cli.figures import FiguresOutput
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("sample-size")
+def sample_size(
+    baseline: Annotated[float, typer.Option("--baseline", help="Share in arm A, 0 to 1, for example 0.10.")],
+    lift: Annotated[float, typer.Option("--lift", help="The change worth seeing, for example 0.01.")],
+    relative: Annotated[
+        bool | None,
+        typer.Option("--relative/--absolute", help="Is the lift a share of the baseline, or points added to it?"),
+    ] = None,
+    power: Annotated[float, typer.Option("--power", help="Chance of seeing it when it is there.")] = 0.8,
+    alpha: Annotated[float, typer.Option("--alpha", help="Chance of seeing it when it is not.")] = 0.05,
+    sides: Annotated[int, typer.Option("--sides", help="2: better or worse; 1: one of them.")] = 2,
+    per_day: Annotated[
+        float | None, typer.Option("--per-day", help="Requests a day over both arms, for the days it takes.")
+    ] = None,
+    output: FiguresOutput = None,
+) -> None:
+    """Requests an A/B test needs, by the two-proportion formula; no rule of thumb.
+
+    Example: inferaudit sample-size --baseline 0.10 --lift 0.01 --relative
+    """
+    from inferaudit.cli.figures import deliver_figures
+    from inferaudit.errors import UsageError
+    from inferaudit.stats import days_needed, sample_size_proportions
+
+    if relative is None:
+        raise UsageError(
+            f"say --relative (from {baseline:g} to {baseline * (1 + lift):g}) "
+            f"or --absolute (from {baseline:g} to {baseline + lift:g}): they differ a hundredfold"
+        )
+    try:
+        per_arm = sample_size_proportions(baseline, lift, relative=relative, power=power, alpha=alpha, sides=sides)
+        days = None if per_day is None else max(7, days_needed(2 * per_arm, per_day))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    target = baseline * (1 + lift) if relative else baseline + lift
+    figures = {
+        "per_arm": per_arm,
+        "total": 2 * per_arm,
+        "days": days,
+        "inputs": {
+            "baseline": baseline,
+            "target": target,
+            "relative": relative,
+            "power": power,
+            "alpha": alpha,
+            "sides": sides,
+            "per_day": per_day,
+        },
+    }
+    lines = [
+        ("to see", f"{baseline:g} → {target:g}"),
+        ("requests per arm", f"{per_arm:,}"),
+        ("in total", f"{2 * per_arm:,}"),
+        ("days", "not computed without --per-day" if days is None else f"{days:,} (at least one week: traffic has a cycle)"),
+    ]
+    deliver_figures(output, figures, lines)
