@@ -1,0 +1,134 @@
+"""What the load benchmarks share: running a tool and weighing it, and printing a Markdown table."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]  # the ground-truth server is shared with the tests
+
+LIMIT_S = 300
+
+
+class BenchmarkError(RuntimeError):
+    """A tool is missing or failed; one line."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command and all its children took: CPU seconds, wall seconds, and peak memory of all together in MB."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    output: str
+
+
+def cores(first: int, count: int = 1) -> str:
+    """A CPU list for taskset: `count` cores from `first`, wrapped around the machine's."""
+    have = sorted(os.sched_getaffinity(0))
+    return ",".join(str(have[(first + i) % len(have)]) for i in range(count))
+
+
+def pinned(command: Sequence[str | Path], cpus: str | None) -> Cost:
+    """Runs a command on these cores to its end and weighs it. BenchmarkError when it is missing or fails."""
+    line = [str(part) for part in command]
+    if shutil.which(line[0]) is None:
+        raise BenchmarkError(f"{line[0]} is not installed")
+    if cpus is not None:
+        line = ["taskset", "-c", cpus, *line]
+    before, started = os.times(), time.monotonic()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, cwd=tempfile.gettempdir())
+        weigher = _Weigher(process.pid)
+        weigher.start()
+        try:
+            code = process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise BenchmarkError(f"{command[0]} took more than {LIMIT_S} s") from None
+        finally:
+            weigher.done.set()
+            weigher.join()
+        after, wall = os.times(), time.monotonic() - started
+        output.seek(0)
+        text = output.read()
+    if code:
+        raise BenchmarkError(f"{command[0]} ended with {code}: {(text.strip().splitlines() or ['nothing said'])[-1]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(cpu, wall, weigher.peak_mb, text)
+
+
+def inferaudit(url: str, *flags: str | int, cpus: str | None) -> tuple[dict[str, Any], Cost]:
+    """`inferaudit bench` against a server of ours: the benchmark of its JSON, and what it cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.json"
+        program = Path(sys.executable).with_name("inferaudit")
+        command = [program, "bench", url, "--model", "truth", "--warmup", 0, "--timeout", "60s", "--yes", *flags]
+        cost = pinned([str(part) for part in [*command, "-o", f"json={path}"]], cpus)
+        return json.loads(path.read_text())["benchmark"], cost
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def machine() -> str:
+    model = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?"
+    )
+    load = _lines("/proc/loadavg")[0].split()[0]
+    return (
+        f"{len(os.sched_getaffinity(0))} cores ({model}), Linux {platform.release()}, "
+        f"Python {platform.python_version()}, load average {load} before the run"
+    )
+
+
+def fail(error: Exception) -> int:
+    print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+    return 2
+
+
+class _Weigher(threading.Thread):
+    """Adds up the resident memory of a process and its descendants, five times a second, and keeps the peak."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.peak_mb, self.done = pid, 0.0, threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.2):
+            parents: dict[int, int] = {}
+            pages: dict[int, int] = {}
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit():
+                    try:
+                        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    except OSError:  # it ended meanwhile
+                        continue
+                    parents[int(entry.name)], pages[int(entry.name)] = int(fields[1]), int(fields[21])
+            ours = sum(size for pid, size in pages.items() if self._descends(pid, parents))
+            self.peak_mb = max(self.peak_mb, ours * os.sysconf("SC_PAGESIZE") / 1e6)
+
+    def _descends(self, pid: int, parents: dict[int, int]) -> bool:
+        while pid > 1:
+            if pid == self.pid:
+                return True
+            pid = parents.get(pid, 0)
+        return False
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()

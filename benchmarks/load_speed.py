@@ -1,0 +1,102 @@
+"""How fast is the load engine, and does it stay truthful at full speed?
+
+    python benchmarks/load_speed.py [--seconds 8] [--connections 64] [--rounds 3]
+
+Small JSON answers from the ground-truth server, no delay, server and client on a core each; wrk (Debian package
+`wrk`) and inferaudit take turns against the same server. Bounds: at least 80 % of wrk's rate, and a median within
+50 µs of the server's truth while doing so. Exit 1 when a bound breaks.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from load_common import BenchmarkError, cores, fail, inferaudit, machine, pinned, table
+from support import groundtruth
+
+from inferaudit.latency import percentile
+
+SHARE, MEDIAN_US = 0.80, 50.0
+SCRIPT = """\
+wrk.method = "POST"
+wrk.body = '{"model":"truth","messages":[{"role":"user","content":"Say one word."}],"max_tokens":1,"stream":false}'
+wrk.headers["Content-Type"] = "application/json"
+"""
+
+
+def by_wrk(connections: int, seconds: int) -> tuple[float, float, float]:
+    """Requests a second, wrk's own median and the true one, both in µs."""
+    with (
+        tempfile.NamedTemporaryFile("w", suffix=".lua") as script,
+        groundtruth.start("plain", cpu=int(cores(0))) as server,
+    ):
+        script.write(SCRIPT)
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name]
+        told = pinned([*command, f"{server.url}/v1/chat/completions"], cores(1)).output
+    rate, half = re.search(r"Requests/sec:\s*([\d.]+)", told), re.search(r"50%\s*([\d.]+)(us|ms)", told)
+    if not rate or not half:
+        raise BenchmarkError("wrk's output has changed: no rate or median in it")
+    return float(rate[1]), float(half[1]) * (1000 if half[2] == "ms" else 1), true_median_us(server)
+
+
+def by_inferaudit(connections: int, seconds: int) -> tuple[float, float, float, str, bool]:
+    with groundtruth.start("plain", cpu=int(cores(0))) as server:
+        flags: list[str | int] = [
+            "--api",
+            "openai-chat",
+            "--no-stream",
+            "--concurrency",
+            connections,
+            "--duration",
+            f"{seconds}s",
+        ]
+        found, _ = inferaudit(server.url, *flags, "--output-tokens", 1, "--workers", 1, cpus=cores(1))
+    if found["requests"]["failed"] or found["request_rate"] is None:
+        raise BenchmarkError(f"inferaudit: {found['requests']}, {found['errors']}")
+    told = found["latency_ms"]["p50"] * 1000
+    return found["request_rate"], told, true_median_us(server), found["clock"], found["client"]["limited"]
+
+
+def true_median_us(server: groundtruth.GroundTruth) -> float:
+    found = percentile(sorted(server.truth().e2e), 50)
+    if found is None:
+        raise BenchmarkError("the server saw no request")
+    return found / 1000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    where, rows, good = machine(), [], True
+    shares, gaps = [], []
+    try:
+        for turn in range(1, options.rounds + 1):
+            rate, told, true = by_wrk(options.connections, options.seconds)
+            rows.append([turn, "wrk", f"{rate:,.0f}", "", f"{told:.0f}", f"{true:.0f}", f"{told - true:+.0f}", "", ""])
+            ours, told, true, clock, limited = by_inferaudit(options.connections, options.seconds)
+            shares.append(ours / rate)
+            gaps.append(abs(told - true))
+            figures = [f"{ours:,.0f}", f"{ours / rate:.0%}", f"{told:.0f}", f"{true:.0f}", f"{told - true:+.0f}"]
+            rows.append([turn, "inferaudit", *figures, clock, "yes" if limited else "no"])
+    except (BenchmarkError, groundtruth.NoGroundTruthError) as error:
+        return fail(error)
+    header = "round,tool,requests/s,of wrk,p50 µs told,p50 µs true,error µs,clock,limited"
+    print(f"{where}, {Path(__file__).name}\n\n{table(header.split(','), rows)}\n")
+    for what, value, met in (
+        (f"rate ≥ {SHARE:.0%} of wrk's (median of rounds)", f"{median(shares):.0%}", median(shares) >= SHARE),
+        (f"p50 within {MEDIAN_US:.0f} µs of the truth", f"{median(gaps):.0f} µs", median(gaps) <= MEDIAN_US),
+    ):
+        print(f"- {'PASS' if met else 'FAIL'}: {what}: {value}")
+        good &= met
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
