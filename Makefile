@@ -1,0 +1,55 @@
+# make demo: the main job on an embedded default. make test: everything, with real parts.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check bench docs controlplane clean help tools
+
+help:
+	@sed -n 's/^# make /make /p; s/^## //p' $(MAKEFILE_LIST)
+
+$(VENV)/.demo: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "inferaudit needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install -q -e '.[demo]'
+	@touch $@
+
+$(STAMP): $(VENV)/.demo
+	$(BIN)/python -m pip install -q --group dev
+	@touch $@
+
+## make demo          a full audit of a tiny model and a sample service; writes demo-report/
+demo: $(VENV)/.demo
+	$(BIN)/inferaudit demo
+
+tools:
+	@for tool in go cc kubectl chromium promtool; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { echo "make test also needs:$$missing (Debian: golang, gcc, kubernetes-client, chromium, prometheus)"; exit 1; }
+
+## make controlplane  build etcd, the Kubernetes control plane and KWOK into a cache folder (KUBEBUILDER_ASSETS overrides)
+controlplane:
+	tests/controlplane/build.sh
+
+## make test          all tests, with a real API server, model servers and a browser
+test: $(STAMP) tools controlplane check
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+## make check         formatting, lint, types, generated docs
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+
+## make docs          regenerate the reference pages from the code
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
+
+## make bench         print the tables of benchmarks/
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) dist build demo-report .pytest_cache .mypy_cache .ruff_cache
