@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from inferaudit.errors import UsageError
@@ -18,7 +17,7 @@ from inferaudit.kube.assemble import describe, locations, service_facts, status_
 from inferaudit.kube.discovery import check_shape, choose, inference_workloads, label
 from inferaudit.kube.kinds import Kind
 from inferaudit.kube.manifest_text import MAX_BYTES, Located, NoManifest, read_manifests
-from inferaudit.kube.view import FileView, Object, identity, namespace_of
+from inferaudit.kube.view import FileView, ManifestObjects, Object, identity, namespace_of
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import ManifestsPlan
 from inferaudit.subjects import object_subject
@@ -36,21 +35,6 @@ _LIVE_WORDS = {
     "cluster.version": "the API server's version",
     "cluster.crds": "the resources the API server serves",
 }
-
-
-@dataclass(frozen=True)
-class ManifestObjects:
-    """Objects read from files: the view over them, all of them with their ``file:line``, and the namespace to audit."""
-
-    view: FileView
-    located: list[Located]
-    namespace: str = ""
-    workload: str = ""
-    sources: dict[str, str] = field(default_factory=dict)
-
-    def candidates(self) -> list[Object]:
-        """The objects of workload kinds."""
-        return [obj for kind in k.WORKLOAD_KINDS for obj in self.view.objects.get(kind, ())]
 
 
 def collect_manifests(plan: ManifestsPlan, progress: Callable[[str], None] = lambda _: None) -> dict[str, Fact]:
@@ -75,10 +59,10 @@ def load_manifests(plan: ManifestsPlan, progress: Callable[[str], None] = lambda
         if kind in k.WORKLOAD_KINDS:
             check_shape(each.object, each.source)
         objects.setdefault(kind, []).append(each.object)
-    view = FileView(objects, dump=_is_dump(objects))
+    view = FileView(objects, _is_dump(objects))
     progress(f"manifests: {len(unique)} objects")
     sources = locations([(each.object, each.source) for each in unique.values()])
-    return ManifestObjects(view, list(unique.values()), plan.namespace, plan.workload, sources)
+    return ManifestObjects(view, plan.namespace, plan.workload, sources)
 
 
 def manifest_facts(manifests: ManifestObjects) -> dict[str, Fact]:
@@ -145,17 +129,17 @@ def _read_path(path: str, stdin: str | None, progress: Callable[[str], None]) ->
 
 
 def _files(path: str) -> list[Path]:
-    """The files behind a path: itself, all manifests below a folder, what a glob matches. In a stable order."""
+    """The files behind a path: itself, the manifests in a folder (not below it, as `kubectl apply -f`), or a glob's."""
     given = Path(path)
     if given.is_dir():
-        files = sorted(file for file in given.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        files = sorted(file for file in given.iterdir() if file.suffix in _SUFFIXES and file.is_file())
     elif given.exists():
         files = [given]
     else:
         matches = glob.glob(path, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
         files = sorted(Path(match) for match in matches if Path(match).is_file())
     if not files:
-        raise UsageError(f"--manifests {path}: no such file, and no YAML or JSON there")
+        raise UsageError(f"--manifests {path}: no such file, and no YAML or JSON in it; '**/*.yaml' reaches deeper")
     return files
 
 
@@ -168,12 +152,3 @@ def _text(file: Path) -> str:
         raise NoManifest(f"{file}: no Kubernetes manifest; it is not UTF-8 text") from None
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from None
-
-
-__all__ = [
-    "ManifestObjects",
-    "collect_manifests",
-    "load_manifests",
-    "manifest_facts",
-    "manifest_workloads",
-]

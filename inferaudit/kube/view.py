@@ -108,6 +108,21 @@ class FileView:
         )
 
 
+@dataclass(frozen=True)
+class ManifestObjects:
+    """What was read from files: the view over it, the namespace and workload that were asked for (empty = not), and
+    the ``file:line`` of every subject."""
+
+    view: FileView
+    namespace: str = ""
+    workload: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def candidates(self) -> Sequence[Object]:
+        """The objects of workload kinds."""
+        return [obj for kind in k.WORKLOAD_KINDS for obj in self.view.objects.get(kind, ())]
+
+
 @dataclass
 class StoredView:
     """What was read of a live cluster: lists and single objects, or why they could not be read.
@@ -157,7 +172,6 @@ class OverlayView:
         ours = [o for o in self.files.objects.get(kind, ()) if namespace is None or namespace_of(o) == namespace]
         replaced = {identity(obj) for obj in ours}
         kept = [obj for obj in self.cluster.list(kind, namespace) if identity(obj) not in replaced]
-        # Status is the cluster's even where the files say what the object shall be.
         return [*ours, *kept]
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
