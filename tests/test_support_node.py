@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.cluster import ClusterError, ControlPlane, start_control_plane
+from support.images import interpreter
 from support.llama import LLAMA_IMAGE, llama_image
 from support.node import NODE_DEVICE, POD_BRIDGE, REAL, Node, start_node
 
@@ -94,6 +95,16 @@ def test_a_model_serves_behind_a_nodeport(node: Node) -> None:
 
     assert plane.wait("an answer through the NodePort", answered)["usage"]["completion_tokens"] == 4
 
+    forward = ["kubectl", f"--kubeconfig={plane.kubeconfig}", "port-forward", "pod/serves", ":8080"]
+    with subprocess.Popen(forward, stdout=subprocess.PIPE, text=True) as forwarding:
+        assert forwarding.stdout is not None
+        port = int(forwarding.stdout.readline().split()[2].rpartition(":")[2])  # Forwarding from 127.0.0.1:40000 -> …
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        connection.close()
+        forwarding.terminate()
+
 
 def test_a_slow_start_is_killed_by_its_liveness_probe(node: Node) -> None:
     plane = node.plane
@@ -147,6 +158,26 @@ def test_gpus_are_given_out_until_there_are_none(node: Node) -> None:
         return None
 
     assert "Insufficient nvidia.com/gpu" in plane.wait("the scheduler's answer", refused)
+
+
+def test_it_stands_beside_nodes_without_a_machine(node: Node) -> None:
+    plane = node.plane
+    fake = """
+        apiVersion: v1
+        kind: Node
+        metadata: {name: fake-0, annotations: {kwok.x-k8s.io/node: fake}}
+        status: {capacity: {cpu: "4", memory: 8Gi, pods: "10"}, allocatable: {cpu: "4", memory: 8Gi, pods: "10"}}
+    """
+    plane.apply(fake)
+    plane.kubectl("wait", "--for=condition=Ready", "node/fake-0", "--timeout=30s")
+    plane.apply(pod("here"))
+    there = json.loads(pod("there"))
+    there["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "fake-0"}
+    plane.kubectl("label", "node", "fake-0", "kubernetes.io/hostname=fake-0")
+    plane.apply(json.dumps(there))
+    plane.kubectl("wait", "--for=condition=Ready", "pod/here", "pod/there", "--timeout=60s")
+    seen = plane.kubectl("exec", "here", "--", str(interpreter()), "-c", "import os; print(os.environ['HOSTNAME'])")
+    assert seen.strip() == "here"
 
 
 def test_two_nodes_cannot_share_a_machine(node: Node, folders: Path) -> None:
