@@ -210,8 +210,8 @@ def sample_size_proportions(
         raise ValueError(f"the baseline lies between 0 and 1, not at {baseline:g}")
     if not 0 < after < 1:
         raise ValueError(f"a baseline of {baseline:g} with this lift would be {after:g}: not between 0 and 1")
-    if lift == 0:
-        raise ValueError("a lift of 0 cannot be found with any number of samples")
+    if abs(after - baseline) < 1e-12:
+        raise ValueError("a lift of nothing cannot be found with any number of samples")
     middle = (baseline + after) / 2
     under_null = _z(1 - alpha / sides) * math.sqrt(2 * middle * (1 - middle))
     under_lift = _z(power) * math.sqrt(baseline * (1 - baseline) + after * (1 - after))
@@ -226,15 +226,15 @@ def sample_size_means(
     n = 2·(z₁₋α/ₛ + z_power)²·σ²/Δ². ValueError when no such experiment exists.
     """
     _check(power, alpha, sides)
-    if deviation <= 0 or difference == 0:
-        raise ValueError("the standard deviation is above 0 and the difference is not 0")
+    if not (0 < deviation < math.inf and deviation * 1e-9 < abs(difference) < math.inf):
+        raise ValueError("the standard deviation is above 0, and the difference not vanishing beside it")
     return math.ceil(2 * ((_z(1 - alpha / sides) + _z(power)) * deviation / difference) ** 2)
 
 
 def days_needed(total: int, per_day: float) -> int:
     """Whole days of traffic that give `total` samples. ValueError without traffic."""
-    if per_day <= 0:
-        raise ValueError("traffic is above 0 a day")
+    if not 0 < per_day < math.inf:
+        raise ValueError("traffic is above 0 a day, and finite")
     return math.ceil(total / per_day)
 
 

@@ -186,6 +186,8 @@ def test_more_power_and_smaller_lifts_take_more(baseline: float, lift: float, po
         (1, 0.1, 0.8, 0.05, 2),
         (0.5, 1.5, 0.8, 0.05, 2),
         (0.1, 0, 0.8, 0.05, 2),
+        (0.1, 1e-200, 0.8, 0.05, 2),
+        (0.1, float("nan"), 0.8, 0.05, 2),
         (0.1, 0.1, 1, 0.05, 2),
         (0.1, 0.1, 0.8, 0, 2),
         (0.1, 0.1, 0.8, 0.05, 3),
@@ -200,8 +202,9 @@ def test_sample_sizes_of_means_and_days() -> None:
     assert sample_size_means(1, 0.2) == 393  # Cohen's table has 393 for d = 0.2
     assert sample_size_means(15, 5) == 142
     assert days_needed(2 * 14_751, 1_000) == 30
-    for bad in ((0, 1), (1, 0)):
+    for bad in ((0, 1), (1, 0), (1, 1e-300), (float("inf"), 1)):
         with pytest.raises(ValueError):
             sample_size_means(*bad)
-    with pytest.raises(ValueError):
-        days_needed(10, 0)
+    for traffic in (0, float("nan"), float("inf")):
+        with pytest.raises(ValueError):
+            days_needed(10, traffic)
