@@ -111,6 +111,18 @@ def test_an_upper_bound_appears_with_the_required_samples_and_not_before(p: floa
     assert percentile_bounds(range(samples - 1), p)[1] is None
 
 
+@pytest.mark.parametrize(
+    ("p", "samples", "room"),
+    [(50, 17, 75), (90, 141, 95), (95, 285, 97.5), (99, 1439, 99.5), (99.9, 14419, 99.95)],
+)
+def test_with_the_documented_samples_some_may_miss_the_objective(p: float, samples: int, room: float) -> None:
+    def upper(n: int) -> int:
+        return quantile_ranks(n, p / 100, 0.95)[1] or n + 1
+
+    assert upper(samples - 1) > rank(samples - 1, room)
+    assert all(upper(n) <= rank(n, room) for n in range(samples, samples + 50))
+
+
 def test_few_samples_still_have_a_lower_bound() -> None:
     low, high = percentile_bounds([10] * 100, 99)
     assert (low, high) == (10, None)  # a service that is always too slow fails with 100 samples
