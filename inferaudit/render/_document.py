@@ -1,0 +1,277 @@
+"""The report as renderers read it: findings typed, sections as they stand, and the questions every format asks.
+
+A report may come from a file somebody edited. What is missing or null stays missing ("not measured"); what has the
+wrong type is one error that names the field, before any renderer starts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from inferaudit.errors import SnapshotError
+from inferaudit.escape import line
+from inferaudit.model import Outcome, Phase, Report, Severity, Verdict
+from inferaudit.units import format_duration
+
+NOT_MEASURED = "not measured"
+NO_SCOPE = "This report does not say what it covers."
+STATUS_WORDS = {
+    "fail": "failed",
+    "unknown": "unknown",
+    "review": "awaits review",
+    "waived": "waived",
+    "pass": "passed",
+    "not_applicable": "not applicable",
+}
+HEADLINES = {
+    Verdict.GO: "It may go live.",
+    Verdict.NO_GO: "It must not go live yet.",
+    Verdict.INCOMPLETE: "Not enough was seen to say that it may go live.",
+}
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Where it was seen, what was there, what should have been."""
+
+    path: str = ""
+    observed: Any = None
+    expected: Any = None
+
+
+class Waiver(msgspec.Struct, frozen=True):
+    """Who accepted a failure, why, and until when."""
+
+    owner: str = ""
+    reason: str = ""
+    expires: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One entry of ``findings[]``."""
+
+    check: str
+    outcome: Outcome
+    severity: Severity
+    title: str = ""
+    group: str = "other"
+    subject: str | None = None
+    message: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    remediation: str = ""
+    references: tuple[str, ...] = ()
+    waiver: Waiver | None = None
+    cause: str | None = None
+    fingerprint: str = ""
+    phase: Phase = Phase.BEFORE
+    due: bool = True
+    gates: bool = False
+    location: str | None = None
+
+    @property
+    def status(self) -> str:
+        """The outcome, or ``waived``."""
+        return "waived" if self.waiver else self.outcome.value
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The whole report; sections other than the findings are plain mappings, empty where the report has null."""
+
+    verdict: Verdict = Verdict.INCOMPLETE
+    reasons: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()
+    phase: str | None = None
+    fail_on: str | None = None
+    interrupted: bool = False
+    collected_at: str | None = None
+    duration_s: float | None = None
+    tool_version: str | None = None
+    service: dict[str, Any] = {}
+    digests: dict[str, str | None] = {}
+    target: dict[str, Any] = {}
+    coverage: dict[str, Any] = {}
+    summary: dict[str, int] = {}
+    findings: tuple[Finding, ...] = ()
+    checklists: tuple[dict[str, Any], ...] = ()
+    sla: dict[str, Any] = {}
+    benchmark: dict[str, Any] = {}
+    scorecard: dict[str, Any] = {}
+    cost: dict[str, Any] = {}
+    inventory: dict[str, Any] = {}
+
+    @property
+    def scope_sentence(self) -> str:
+        """What the verdict covers and what it does not: the first visible sentence of every format."""
+        return self.reasons[0] if self.reasons else NO_SCOPE
+
+
+def read(report: Report) -> Document:
+    """The document of `report`; :class:`SnapshotError` names the first field that is not what the schema says."""
+    data = {key: value for key, value in report.data.items() if value is not None}
+    if isinstance(data.get("findings"), list | tuple):
+        data["findings"] = [_without_nulls(f) for f in data["findings"]]
+    try:
+        return msgspec.convert(data, Document)
+    except msgspec.ValidationError as error:
+        raise SnapshotError(f"this is not a report of inferaudit: {error}") from error
+
+
+def blockers(document: Document) -> tuple[Finding, ...]:
+    """What keeps the verdict from GO, in the report's order."""
+    return tuple(f for f in document.findings if f.gates)
+
+
+def explained(document: Document) -> dict[str, tuple[Finding, ...]]:
+    """Findings by the fingerprint of the one that explains them, chains followed to their end.
+
+    A cause that is not in the report, and a circle, explain nothing: those findings stand by themselves.
+    """
+    by_print = {f.fingerprint: f for f in document.findings if f.fingerprint}
+    roots: dict[str, list[Finding]] = {}
+    for finding in document.findings:
+        root = _root(finding, by_print)
+        if root is not finding:
+            roots.setdefault(root.fingerprint, []).append(finding)
+    return {key: tuple(group) for key, group in roots.items()}
+
+
+def standing(document: Document) -> tuple[Finding, ...]:
+    """Findings that no other finding explains."""
+    folded = {id(f) for group in explained(document).values() for f in group}
+    return tuple(f for f in document.findings if id(f) not in folded)
+
+
+def by_group(findings: Iterable[Finding]) -> dict[str, tuple[Finding, ...]]:
+    """Findings by group, groups in alphabetical order, the report's order within."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.group, []).append(finding)
+    return {name: tuple(groups[name]) for name in sorted(groups)}
+
+
+def other_reasons(document: Document) -> tuple[str, ...]:
+    """Reasons beyond the scope sentence that no blocker tells by itself."""
+    own = blockers(document)
+    return tuple(r for r in document.reasons[1:] if not any(f.check in r and f.message in r for f in own))
+
+
+def blocking_sentence(document: Document) -> str:
+    """How much blocks, in words; empty when nothing does."""
+    counts = {
+        "failure": sum(f.outcome is Outcome.FAIL for f in blockers(document)),
+        "unknown": sum(f.outcome is Outcome.UNKNOWN for f in blockers(document)),
+        "review": sum(f.outcome is Outcome.REVIEW for f in blockers(document)),
+    }
+    parts = [f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items() if n]
+    if not parts:
+        return ""
+    verb = "blocks" if sum(counts.values()) == 1 else "block"
+    return f"{' and '.join(', '.join(parts).rsplit(', ', 1))} {verb} it."
+
+
+def subject_line(document: Document) -> str:
+    """What was audited, in one line."""
+    target, service = document.target, document.service
+    parts = [
+        str(service.get("name") or ""),
+        "/".join(str(target[k]) for k in ("context", "namespace", "workload") if target.get(k)),
+        str(target.get("url") or ""),
+        str(target.get("model") or ""),
+    ]
+    return " · ".join(dict.fromkeys(p for p in parts if p)) or "no target was given"
+
+
+def value_text(value: Any) -> str:
+    """An observed or expected value as text; null is ``none``."""
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value or '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**18 else f"{value:.6g}"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def evidence_text(evidence: Evidence) -> str:
+    """``path: observed (expected …)``."""
+    wanted = f" (expected {value_text(evidence.expected)})" if evidence.expected is not None else ""
+    return f"{evidence.path}: {value_text(evidence.observed)}{wanted}"
+
+
+def quantity(value: Any, unit: str | None) -> str:
+    """A measured number with its unit, as a person reads it; null is "not measured"."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return NOT_MEASURED if value is None else value_text(value)
+    match unit:
+        case "ms":
+            return f"{value:.0f} ms" if abs(value) >= 100 else f"{value:.3g} ms"
+        case "ratio":
+            return f"{value * 100:.5g} %"
+        case "s":
+            return format_duration(value)
+        case "1/s":
+            return f"{value:,.4g}/s"
+        case "usd":
+            return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.3g}"
+        case None | "":
+            return f"{value:,.6g}"
+    return f"{value:,.4g} {unit}"
+
+
+def interval_text(interval: Any, unit: str | None) -> str:
+    """``lo – hi``, or an empty text where there is no interval."""
+    if not isinstance(interval, Sequence) or isinstance(interval, str) or len(interval) != 2:
+        return ""
+    low, high = (quantity(v, unit) if v is not None else "∞" for v in interval)
+    number, space, tail = high.partition(" ")
+    return f"{low.removesuffix(space + tail) if tail else low} – {number}{space}{tail}"
+
+
+def rows(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """The mappings of a list; nothing for null or anything else."""
+    return tuple(v for v in value if isinstance(v, Mapping)) if isinstance(value, list | tuple) else ()
+
+
+def section(value: Any) -> Mapping[str, Any]:
+    """A mapping as it is, empty for null or anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def split_location(location: str | None) -> tuple[str, int | None]:
+    """Path and line of ``file:line``; an empty path when there is none."""
+    text = line(location or "", 1000).removeprefix("./")
+    path, colon, number = text.rpartition(":")
+    if colon and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0:
+        return path, int(number)
+    return text, None
+
+
+def _root(finding: Finding, by_print: Mapping[str, Finding]) -> Finding:
+    seen = {finding.fingerprint}
+    root = finding
+    while root.cause and root.cause in by_print:
+        if root.cause in seen:
+            return finding
+        seen.add(root.cause)
+        root = by_print[root.cause]
+    return root
+
+
+def _without_nulls(value: Any) -> Any:
+    """A finding without its nulls, so that defaults apply; evidence keeps what it observed."""
+    if not isinstance(value, Mapping):
+        return value
+    kept = {key: v for key, v in value.items() if v is not None}
+    if isinstance(kept.get("evidence"), list | tuple):
+        kept["evidence"] = [_without_nulls(e) for e in kept["evidence"]]
+    if isinstance(kept.get("waiver"), Mapping):
+        kept["waiver"] = _without_nulls(kept["waiver"])
+    return kept
