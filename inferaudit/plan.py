@@ -23,7 +23,10 @@ class HttpAuth:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesPlan:
-    """The live cluster. Times in seconds."""
+    """The live cluster. Times in seconds. `needs`: the facts that checks ask for; None = all there are.
+
+    Lists over the whole cluster are read only for facts among them.
+    """
 
     context: str = ""
     kubeconfig: str = ""
@@ -34,6 +37,7 @@ class KubernetesPlan:
     total_timeout_s: float = 300.0
     page_size: int = 1000
     concurrency: int = 8
+    needs: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -24,7 +24,6 @@ from inferaudit.plan import KubernetesPlan
 from inferaudit.redact import redact_text
 
 T = TypeVar("T")
-Page = TypeVar("Page")
 
 _TRIES = 5
 _RESTARTS = 3
@@ -47,6 +46,15 @@ class ApiError(CollectError):
 class _Status(msgspec.Struct):
     message: str = ""
     reason: str = ""
+
+
+class Paged(Protocol):
+    """What every page type has."""
+
+    metadata: ListMeta
+
+
+Page = TypeVar("Page", bound=Paged)
 
 
 class PlainPage(msgspec.Struct):
@@ -230,9 +238,11 @@ class ApiClient:
 
 def connect(plan: KubernetesPlan) -> ApiClient:
     """A client for the plan's context. :class:`UsageError` where there is no kubeconfig, or no such context in it."""
-    from kubernetes import client, config
+    import kubernetes.config
+    from kubernetes import client
     from kubernetes.config.config_exception import ConfigException
 
+    config: Any = kubernetes.config  # untyped
     settings = type.__call__(client.Configuration)
     namespace, context = "", plan.context
     files = plan.kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())

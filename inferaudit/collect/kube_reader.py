@@ -1,0 +1,229 @@
+"""From API calls to stored objects: discovery, lists and single objects in parallel, each failure kept to its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+
+from inferaudit.collect.kube_client import ApiClient, ApiError, Asked, PlainPage
+from inferaudit.kube import kinds as k
+from inferaudit.kube.api_resources import (
+    AGGREGATED,
+    GroupDiscovery,
+    OldGroups,
+    OldResources,
+    Served,
+    from_aggregated,
+    from_old,
+)
+from inferaudit.kube.kinds import Kind
+from inferaudit.kube.nodes import NodePage, PodPage, node_of, node_pod_of
+from inferaudit.kube.types import ClusterVersion, LogSample, Node, NodePod
+from inferaudit.kube.view import Object, StoredView
+from inferaudit.model import FactError, FactErrorKind
+from inferaudit.redact import redact_text
+
+T = TypeVar("T")
+
+_TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+_MANY_NODES = 24  # beyond as many nodes one paged list of all pods is cheaper than a list a node
+_LOG_LINES = 400
+_LOG_BYTES = 256 * 1024
+
+
+class _Column(msgspec.Struct):
+    name: str
+
+
+class _Row(msgspec.Struct):
+    cells: list[Any]
+
+
+class _Table(msgspec.Struct, rename="camel"):
+    """A server-side Table, in the fields that hold no data: `rows` less their ``object``."""
+
+    kind: str = ""
+    column_definitions: list[_Column] = []
+    rows: list[_Row] = []
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str
+    major: str = ""
+    minor: str = ""
+    platform: str = ""
+
+
+class Reader:
+    """Fills a :class:`StoredView`, `concurrency` calls at a time."""
+
+    def __init__(self, client: ApiClient, served: Served, concurrency: int) -> None:
+        self.client = client
+        self.served = served
+        self.store = StoredView()
+        self._concurrency = max(1, concurrency)
+
+    def each(self, work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
+        """`work` on every item, in parallel; results in the items' order."""
+        todo = list(items)
+        if not todo:
+            return []
+        with ThreadPoolExecutor(min(self._concurrency, len(todo)), thread_name_prefix="kube") as pool:
+            return list(pool.map(work, todo))
+
+    def lists(self, asked: Iterable[tuple[Kind, str | None]]) -> None:
+        """Read lists into the store; those that it has are not read again."""
+        todo = [key for key in dict.fromkeys(asked) if key not in self.store.lists]
+        for key, found in zip(todo, self.each(lambda key: self._list(*key), todo), strict=True):
+            self.store.lists[key] = found
+
+    def singles(self, asked: Iterable[tuple[Kind, str, str]]) -> None:
+        """Read single objects into the store."""
+        todo = [
+            (kind, namespace if kind.namespaced else "", name)
+            for kind, namespace, name in dict.fromkeys(asked)
+            if name and (kind, namespace) not in self.store.lists
+        ]
+        todo = [key for key in dict.fromkeys(todo) if key not in self.store.singles]
+        for key, found in zip(todo, self.each(lambda key: self._single(*key), todo), strict=True):
+            self.store.singles[key] = found
+
+    def _list(self, kind: Kind, namespace: str | None) -> list[Object] | FactError:
+        path = self.served.path(kind, namespace)
+        if path is None:
+            return self._absent(kind, [])
+        asked = Asked("list", resource_name(kind), namespace or "")
+        try:
+            pages = self.client.pages(path, asked, PlainPage)
+        except ApiError as error:
+            return [] if error.status == 404 and not kind.builtin else error.error
+        resource = self.served.find(kind)
+        version = f"{kind.group}/{resource.version}" if resource and kind.group else "v1"
+        head = {"apiVersion": version, "kind": kind.name}
+        return [{**head, **item} for page in pages for item in page.items or ()]
+
+    def _absent(self, kind: Kind, nothing: T) -> T | FactError:
+        """A kind that is not served has no objects, unless its group did not answer the server."""
+        if kind.group in self.served.stale:
+            reason = f"the API server could not reach the server behind {kind.group}, hence no {kind.plural}"
+            return FactError(FactErrorKind.FAILED, reason, source=f"{self.client.source} {kind.group}")
+        return nothing
+
+    def _single(self, kind: Kind, namespace: str, name: str) -> Object | FactError | None:
+        path = self.served.path(kind, namespace, name)
+        if path is None:
+            return self._absent(kind, None)
+        asked = Asked("get", resource_name(kind), namespace)
+        try:
+            if kind == k.SECRET:
+                return self._secret(path, asked, namespace, name)
+            found = self.client.decode(self.client.get(path, asked), msgspec.json.Decoder(dict[str, Any]), asked)
+        except ApiError as error:
+            return None if error.status == 404 else error.error
+        return found
+
+    def _secret(self, path: str, asked: Asked, namespace: str, name: str) -> Object:
+        """Type and number of entries from the Table view: the data never crosses the wire."""
+        body = self.client.get(path, asked, {"includeObject": "None"}, accept=_TABLE)
+        table = self.client.decode(body, msgspec.json.Decoder(_Table), asked)
+        secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
+        if table.kind == "Table" and table.rows:
+            cells = dict(zip((c.name for c in table.column_definitions), table.rows[0].cells, strict=False))
+            secret |= {"type": str(cells.get("Type") or ""), "keys": cells.get("Data")}
+        return secret
+
+    def nodes(self) -> list[Node] | FactError:
+        """All nodes, in the used fields."""
+        try:
+            pages = self.client.pages("/api/v1/nodes", Asked("list", "nodes"), NodePage)
+        except ApiError as error:
+            return error.error
+        return [node_of(each) for page in pages for each in page.items]
+
+    def node_pods(self, names: list[str]) -> list[NodePod] | FactError:
+        """Pods on the named nodes: a list a node while they are few, one paged list of all pods when they are many."""
+        queries = [{"fieldSelector": f"spec.nodeName={name}"} for name in names]
+        if len(names) > _MANY_NODES:
+            queries = [{"fieldSelector": "spec.nodeName!="}]
+        wanted = frozenset(names)
+
+        def read(query: dict[str, str]) -> list[NodePod] | FactError:
+            try:
+                pages = self.client.pages("/api/v1/pods", Asked("list", "pods"), PodPage, query)
+            except ApiError as error:
+                return error.error
+            # Most pods of a big cluster lie elsewhere: drop them before anything is computed.
+            return [node_pod_of(pod) for page in pages for pod in page.items if pod.spec.node_name in wanted]
+
+        found: list[NodePod] = []
+        for part in self.each(read, queries):
+            if isinstance(part, FactError):
+                return part
+            found += part
+        return found
+
+    def logs(self, namespace: str, containers: list[tuple[str, str, bool]]) -> list[LogSample] | FactError:
+        """The last lines of containers ``(pod, container, previous)``. A log that does not exist is left out."""
+        found = []
+        for part in self.each(lambda each: self._log(namespace, *each), containers):
+            if isinstance(part, FactError):
+                return part
+            found += [part] if part is not None else []
+        return found
+
+    def _log(self, namespace: str, pod: str, container: str, previous: bool) -> LogSample | FactError | None:
+        asked = Asked("get", "pods/log", namespace)
+        query = {"container": container, "tailLines": str(_LOG_LINES), "limitBytes": str(_LOG_BYTES)}
+        try:
+            body = self.client.get(
+                f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
+                asked,
+                {**query, **({"previous": "true"} if previous else {})},
+                accept="*/*",
+            )
+        except ApiError as error:
+            if error.status in (400, 404):  # no such run of the container, or it waits to start
+                return None
+            if error.status == 403:
+                words = "may not read pod logs; the optional Role for logs of `inferaudit generate rbac` grants it"
+                return FactError(FactErrorKind.OUT_OF_VIEW, words, self.client.source, "get", "pods/log", namespace)
+            return error.error
+        lines = redact_text(body.decode("utf-8", "replace")).splitlines()
+        return LogSample(
+            pod=pod, container=container, previous=previous, lines=lines, truncated=len(lines) >= _LOG_LINES
+        )
+
+
+def resource_name(kind: Kind) -> str:
+    """A resource as RBAC and people write it: ``pods``, ``rollouts.argoproj.io``."""
+    return kind.plural if kind.builtin else f"{kind.plural}.{kind.group}"
+
+
+def discover(client: ApiClient) -> Served:
+    """What the server serves. The first call of an audit: an unreachable server is found out here, once."""
+    asked = Asked("discover", "API resources")
+    decoder = msgspec.json.Decoder(GroupDiscovery)
+    documents = [
+        client.decode(client.get(path, asked, accept=AGGREGATED), decoder, asked) for path in ("/api", "/apis")
+    ]
+    if all(document.kind == "APIGroupDiscoveryList" for document in documents):
+        return from_aggregated(documents)
+    groups = client.decode(client.get("/apis", asked), msgspec.json.Decoder(OldGroups), asked)
+    wanted = {kind.group for kind in k.KINDS}
+    names = [("", "v1")] + [(g.name, v.version) for g in groups.groups if g.name in wanted for v in g.versions]
+    resources = msgspec.json.Decoder(OldResources)
+    lists = []
+    for group, version in names:
+        path = f"/apis/{group}/{version}" if group else "/api/v1"
+        lists.append((group, version, client.decode(client.get(path, asked), resources, asked)))
+    return from_old(lists)
+
+
+def version(client: ApiClient) -> ClusterVersion:
+    """The server's version."""
+    asked = Asked("get", "version")
+    found = client.decode(client.get("/version", asked), msgspec.json.Decoder(_Version), asked)
+    return ClusterVersion(git_version=found.git_version, major=found.major, minor=found.minor, platform=found.platform)

@@ -1,0 +1,264 @@
+"""The Kubernetes collector: a live cluster becomes facts of the service.
+
+Reads run in waves, for one names the next: workloads, then what lies around the chosen one, then what those name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from inferaudit.collect.kube_client import ApiError, connect
+from inferaudit.collect.kube_reader import Reader, discover, version
+from inferaudit.facts.kubernetes import FACTS
+from inferaudit.kube import kinds as k
+from inferaudit.kube.assemble import describe, hosts_of, provide, service_facts, status_facts
+from inferaudit.kube.discovery import SeveralWorkloads, choose, inference_workloads, label, parse_name
+from inferaudit.kube.existence import named_secrets
+from inferaudit.kube.kinds import Kind
+from inferaudit.kube.nodes import serving_nodes
+from inferaudit.kube.references import walk
+from inferaudit.kube.related import Surroundings, role_of
+from inferaudit.kube.types import Node
+from inferaudit.kube.view import ManifestObjects, Object, OverlayView, UnreadError, View, name_of, namespace_of
+from inferaudit.kube.workloads import containers_of
+from inferaudit.model import Fact, FactError
+from inferaudit.plan import KubernetesPlan
+from inferaudit.subjects import object_subject
+
+__all__ = ["SeveralWorkloads", "collect_kubernetes", "list_inference_workloads", "merge_manifests_over_live"]
+
+Progress = Callable[[str], None]
+T = TypeVar("T")
+Found = tuple[Kind, str, str]
+
+_IN_NAMESPACE: tuple[Kind, ...] = (
+    k.SERVICE,
+    *k.ENTRY_KINDS,
+    k.INFERENCE_POOL,
+    *k.TRAFFIC_POLICIES,
+    k.HPA,
+    k.SCALED_OBJECT,
+    k.PDB,
+    k.NETWORK_POLICY,
+    k.CLAIM,
+    k.ROLE_BINDING,
+    k.CANARY,
+    k.DESTINATION_RULE,
+    k.ANALYSIS_TEMPLATE,
+    k.METRIC_TEMPLATE,
+    k.RESOURCE_QUOTA,
+    k.LIMIT_RANGE,
+    k.CERTIFICATE,
+    k.EXTERNAL_SECRET,
+    k.SEALED_SECRET,
+    k.SECRET_PROVIDER_CLASS,
+    k.CLAIM_TEMPLATE,
+    k.RESOURCE_CLAIM,
+    k.REPLICA_SET,
+    k.CONTROLLER_REVISION,
+    k.EVENT,
+    k.ENDPOINT_SLICE,
+)
+# Lists over all namespaces, read only for the facts behind them.
+_EVERYWHERE: dict[str, tuple[Kind, ...]] = {
+    "service.roles": (k.CLUSTER_ROLE_BINDING,),
+    "service.monitors": (k.SERVICE_MONITOR, k.POD_MONITOR),
+    "service.rules": (k.PROMETHEUS_RULE,),
+    "service.backups": (k.BACKUP_SCHEDULE,),
+    "service.daemonsets": (k.DAEMON_SET,),
+}
+_LOGGED_PODS = 3
+
+
+def collect_kubernetes(
+    plan: KubernetesPlan, progress: Progress = lambda _: None, overlay: ManifestObjects | None = None
+) -> dict[str, Fact]:
+    """The facts of the live cluster; with `overlay`, objects from files replace the live ones of the same identity.
+
+    :class:`UsageError` where it is not clear what to audit (no context, no such workload, several). What the cluster
+    does not answer becomes the error of the facts concerned.
+    """
+    client = connect(plan)
+    progress(f"cluster: {client.url}")
+    try:
+        served = discover(client)
+    except ApiError as error:
+        return _all(error.error)
+    reader = Reader(client, served, plan.concurrency)
+    wanted = _wanted(plan)
+    facts = {
+        "cluster.version": _read(lambda: version(client)),
+        "cluster.crds": Fact(served.resources),
+        "manifests.locations": Fact(dict(overlay.sources) if overlay else {}),
+    }
+    try:
+        view, chosen = _find(plan, reader, overlay)
+    except UnreadError as error:
+        # Without the workload there is no telling what belongs to it; nodes can be told all the same.
+        rest = {"cluster.nodes": _value(reader.nodes()), **facts}
+        return _pick({**_all(error.error), **rest}, wanted)
+    progress(f"cluster: auditing {label(chosen)} in {namespace_of(chosen)}")
+    reader.lists(_lists(namespace_of(chosen), wanted))
+    source = overlay.sources.get(object_subject(chosen)) if overlay else None
+    workload = describe(view, chosen, source)
+    around = Surroundings(view, workload)
+    reader.singles(_named(around))
+    reader.singles((k.SECRET, workload.namespace, name) for name in named_secrets(around))
+    facts |= service_facts(view, workload, wanted)
+    facts |= status_facts(view, workload, lambda name: wanted(name) and not name.startswith("cluster."))
+    facts |= _nodes(reader, around, wanted, progress)
+    if wanted("workload.logs"):
+        facts["workload.logs"] = _logs(reader, around)
+    return _pick(facts, wanted)
+
+
+def merge_manifests_over_live(
+    manifests: ManifestObjects, plan: KubernetesPlan, progress: Progress = lambda _: None
+) -> dict[str, Fact]:
+    """The service as it would be once the files are applied: their objects replace live ones of the same identity."""
+    return collect_kubernetes(plan, progress, overlay=manifests)
+
+
+def list_inference_workloads(plan: KubernetesPlan) -> list[tuple[str, str]]:
+    """Namespace and ``kind/name`` of every inference workload in sight.
+
+    :class:`ApiError` where the cluster does not answer; kinds that may not be listed are left out.
+    """
+    client = connect(plan)
+    reader = Reader(client, discover(client), plan.concurrency)
+    candidates, _ = _candidates(reader, plan.namespace or client.namespace or None)
+    return sorted((namespace_of(obj), label(obj)) for obj in inference_workloads(candidates))
+
+
+def _wanted(plan: KubernetesPlan) -> Callable[[str], bool]:
+    return lambda name: plan.needs is None or name in plan.needs
+
+
+def _pick(facts: dict[str, Fact], wanted: Callable[[str], bool]) -> dict[str, Fact]:
+    return {name: fact for name, fact in facts.items() if wanted(name)}
+
+
+def _all(error: FactError) -> dict[str, Fact]:
+    return {spec.name: Fact(error=error) for spec in FACTS}
+
+
+def _read(read: Callable[[], object]) -> Fact:
+    try:
+        return Fact(read())
+    except ApiError as error:
+        return Fact(error=error.error)
+
+
+def _value(found: object) -> Fact:
+    return Fact(error=found) if isinstance(found, FactError) else Fact(found)
+
+
+def _candidates(reader: Reader, namespace: str | None) -> tuple[list[Object], list[FactError]]:
+    """All objects of workload kinds, and why some kinds could not be listed."""
+    reader.lists((kind, namespace) for kind in k.WORKLOAD_KINDS)
+    found: list[Object] = []
+    errors: list[FactError] = []
+    for kind in k.WORKLOAD_KINDS:
+        listed = reader.store.lists[kind, namespace]
+        if isinstance(listed, FactError):
+            errors.append(listed)
+        else:
+            found += listed
+    return found, errors
+
+
+def _find(plan: KubernetesPlan, reader: Reader, overlay: ManifestObjects | None) -> tuple[View, Object]:
+    """The view and the workload in it. :class:`UnreadError` where what could not be listed may be what is sought."""
+    client = reader.client
+    namespace = plan.namespace or client.namespace
+    if overlay is not None:
+        view: View = OverlayView(overlay.view, reader.store)
+        chosen = choose(overlay.candidates(), plan.workload, plan.namespace, "the manifests")
+        reader.lists((kind, namespace_of(chosen)) for kind in k.WORKLOAD_KINDS)
+        return view, chosen
+    candidates, errors = _candidates(reader, namespace or None)
+    kind, name = parse_name(plan.workload) if plan.workload else (None, "")
+    seen = [o for o in candidates if name_of(o) == name] if name else inference_workloads(candidates)
+    if kind is not None:
+        unread = reader.store.lists[kind, namespace or None]
+        errors = [unread] if isinstance(unread, FactError) else []
+    if errors and not seen:
+        raise UnreadError(errors[0])
+    where = f"context {client.context}" if client.context else client.url
+    return reader.store, choose(candidates, plan.workload, namespace, where)
+
+
+def _lists(namespace: str, wanted: Callable[[str], bool]) -> Iterable[tuple[Kind, str | None]]:
+    for kind in _IN_NAMESPACE:
+        yield kind, namespace
+    for fact, kinds in _EVERYWHERE.items():
+        if wanted(fact):
+            for kind in kinds:
+                yield kind, None
+
+
+def _named(around: Surroundings) -> list[Found]:
+    """The single objects that the workload and its surroundings name, Secrets apart."""
+    found: list[Found] = [
+        (k.SERVICE_ACCOUNT, around.namespace, around.service_account_name),
+        (k.NAMESPACE, "", around.namespace),
+    ]
+    found += [(e.kind, e.namespace, e.name) for e in walk(around.workload) if e.kind != k.SECRET]
+    found += _seen(lambda: around.gateway_names())
+    for binding in _seen(lambda: around.bindings):
+        kind, name = role_of(binding)
+        found.append((kind, namespace_of(binding), name))
+    return found
+
+
+def _seen(read: Callable[[], list[T]]) -> list[T]:
+    try:
+        return read()
+    except UnreadError:
+        return []  # the fact carries the reason; there is nothing to read after it
+
+
+def _nodes(reader: Reader, around: Surroundings, wanted: Callable[[str], bool], progress: Progress) -> dict[str, Fact]:
+    """Nodes and, where a check asks for it, the pods on those that the service may run on."""
+    if not (wanted("cluster.nodes") or wanted("cluster.node_pods")):
+        return {}
+    nodes = reader.nodes()
+    facts = {"cluster.nodes": _value(nodes)}
+    if wanted("cluster.node_pods"):
+        facts["cluster.node_pods"] = _node_pods(reader, around, nodes, progress)
+    return facts
+
+
+def _node_pods(reader: Reader, around: Surroundings, nodes: list[Node] | FactError, progress: Progress) -> Fact:
+    if isinstance(nodes, FactError):
+        return Fact(error=nodes)
+    hosts = provide(lambda: hosts_of(around))
+    if hosts.error is not None:
+        return hosts
+    names = serving_nodes(around.workload, nodes, hosts.value)
+    progress(f"cluster: pods on {len(names)} of {len(nodes)} nodes")
+    return _value(reader.node_pods(names))
+
+
+def _logs(reader: Reader, around: Surroundings) -> Fact:
+    """Logs of the serving containers of a few pods, restarted ones first, with the run before a restart."""
+    pods = provide(lambda: status_facts(around.view, around.workload, lambda n: n == "workload.pods")["workload.pods"])
+    fact: Fact = pods.value
+    if fact.error is not None:
+        return fact
+    serving = {str(c.get("name")) for c in containers_of(around.workload) if c.get("serving")}
+    asked = []
+    for pod in sorted(fact.value, key=_restarts, reverse=True)[:_LOGGED_PODS]:
+        statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+        for status in statuses:
+            if status.get("name") in serving:
+                asked.append((name_of(pod), str(status["name"]), False))
+                if status.get("restartCount"):
+                    asked.append((name_of(pod), str(status["name"]), True))
+    return _value(reader.logs(around.namespace, asked))
+
+
+def _restarts(pod: Object) -> int:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return sum(int(status.get("restartCount") or 0) for status in statuses)
