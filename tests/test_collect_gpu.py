@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from support.nvml import H100_MEMORY_BYTES, MIB, consumer_gpu, gpu, mig, nvml_environment, nvml_in_process, script
 
-from inferaudit.collect.gpu import FACT_NAMES, collect_gpus
+from inferaudit.collect.gpu import FACT_NAMES, collect_gpus, only_of_cluster
 from inferaudit.collect.nvml_readings import READINGS, clock_event_names
 from inferaudit.collect.nvml_sampler import GpuSampler
 from inferaudit.collect.nvml_watch import XidWatcher
@@ -114,6 +114,7 @@ def test_a_consumer_card_says_what_it_lacks(tmp_path: Path) -> None:
     assert {"ecc_enabled", "remapped_rows_pending", "nvlinks", "fabric", "serial"} <= set(found.unsupported)
     assert found.ecc_volatile_uncorrected is None
     assert found.why_unknown("ecc_volatile_uncorrected") == "not supported by this GPU or its mode"
+    assert found.lacks("ecc_volatile_uncorrected")
     assert_absence_is_explained(found)
 
 
@@ -135,6 +136,7 @@ def test_mig_instances_are_listed_and_the_parents_refusals_kept(tmp_path: Path) 
     assert [(i.profile, i.gpu_slices) for i in found.mig_instances] == [("1g.10gb", 1), ("3g.40gb", 3)]
     assert found.mig_instances[1].memory_used_bytes == 1000 * MIB
     assert found.utilization_gpu_percent is None
+    assert not found.lacks("utilization_gpu_percent"), "a MIG parent has it and does not tell"
     assert_absence_is_explained(found)
 
 
@@ -281,6 +283,25 @@ def test_the_named_node_is_the_subject(tmp_path: Path) -> None:
     facts = collect(tmp_path, gpu(0), plan=GpuPlan(mode="local", node="gpu-node-7"))
     assert only(facts).subject.startswith("gpu/gpu-node-7/GPU-")
     assert (facts["nvml.driver"].value.host, facts["nvml.driver"].value.node) == ("host-1", "gpu-node-7")
+
+
+@pytest.mark.parametrize(
+    ("node", "nodes", "counts"),
+    [
+        ("", ["host-1", "b"], True),
+        ("", ["host-1.example.internal"], True),
+        ("", ["a", "b"], False),
+        ("a", ["a", "b"], True),
+        ("", [], False),
+    ],
+)
+def test_a_workstations_gpus_are_not_the_clusters(tmp_path: Path, node: str, nodes: list[str], counts: bool) -> None:
+    facts = only_of_cluster(collect(tmp_path, gpu(0), plan=GpuPlan(mode="local", node=node)), nodes)
+    assert (facts["nvml.gpus"].error is None) is counts
+    if not counts:
+        error = facts["nvml.gpus"].error
+        assert error is not None
+        assert (error.kind, error.remedy) == (FactErrorKind.NO_TARGET, "--gpus-node NAME")
 
 
 def test_a_hanging_driver_is_left_behind(tmp_path: Path) -> None:

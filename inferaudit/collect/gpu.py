@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from inferaudit.collect.nvml_readings import READINGS, cuda_version, printable
@@ -12,6 +12,8 @@ from inferaudit.collect.nvml_session import (
     DRIVER_NOT_LOADED,
     LIBRARY_NOT_FOUND,
     NO_PERMISSION,
+    NOT_SUPPORTED,
+    UNKNOWN,
     VERSION_MISMATCH,
     Nvml,
     NvmlCallError,
@@ -72,6 +74,22 @@ def collect_gpus(
     return answer
 
 
+def only_of_cluster(facts: Mapping[str, Fact], nodes: Collection[str]) -> dict[str, Fact]:
+    """The facts of a host that is a node of the audited cluster, by its own name or the one it was given.
+
+    A workstation's GPUs say nothing of a cluster's: for any other host the facts become an error naming the flag.
+    """
+    driver = facts["nvml.driver"].value
+    if not isinstance(driver, NvmlDriver) or driver.node or driver.host in nodes:
+        return dict(facts)
+    short = {node.partition(".")[0] for node in nodes}
+    if driver.host.partition(".")[0] in short:
+        return dict(facts)
+    reason = f"{driver.host} has GPUs and is not a node of this cluster, so they are not the service's"
+    error = FactError(FactErrorKind.NO_TARGET, reason, f"NVML on {driver.host}", remedy="--gpus-node NAME")
+    return {name: Fact(error=error) if name in FACT_NAMES else fact for name, fact in facts.items()}
+
+
 def _all(error: FactError) -> dict[str, Fact]:
     return {name: Fact(error=error) for name in FACT_NAMES}
 
@@ -126,7 +144,7 @@ def _read_driver(nvml: Nvml, host: str, node: str) -> NvmlDriver:
 
 def _read_gpus(nvml: Nvml, driver: NvmlDriver) -> list[Gpu] | NvmlCallError:
     if driver.gpu_count is None:
-        return NvmlCallError("nvmlDeviceGetCount", 999, f"GPUs cannot be counted: {driver.reasons['gpu_count']}")
+        return NvmlCallError("nvmlDeviceGetCount", UNKNOWN, f"GPUs cannot be counted: {driver.reasons['gpu_count']}")
     return [_read_gpu(nvml, driver, index) for index in range(driver.gpu_count)]
 
 
@@ -145,7 +163,7 @@ def _read_gpu(nvml: Nvml, driver: NvmlDriver, index: int) -> Gpu:
                 if error.lost:
                     raise
                 reasons.update(dict.fromkeys(reading.fields, str(error)))
-                if error.unsupported:
+                if error.code == NOT_SUPPORTED:
                     unsupported.extend(reading.fields)
     except NvmlCallError as error:
         error_text, lost = str(error), error.lost

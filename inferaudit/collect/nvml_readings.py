@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from inferaudit.collect.nvml_session import FUNCTION_NOT_FOUND, NOT_SUPPORTED, Nvml, NvmlCallError
+from inferaudit.collect.nvml_session import FUNCTION_NOT_FOUND, NOT_SUPPORTED, UNKNOWN, Nvml, NvmlCallError
 from inferaudit.facts.gpu import GpuFabric, GpuProcess, MigInstance, NvLink
 
 # nvml.h, nvmlClocksEventReasons: what holds the clocks down, by bit.
@@ -135,7 +135,7 @@ def _margin_c(nvml: Nvml, handle: Any) -> tuple[int]:
     margin = int(nvml.call("nvmlDeviceGetMarginTemperature", handle))
     if margin <= 0:
         # Boards answer 0 here while they are cool, so nothing can be concluded from it.
-        raise NvmlCallError("nvmlDeviceGetMarginTemperature", NOT_SUPPORTED, f"a margin of {margin} is no reading")
+        raise NvmlCallError("nvmlDeviceGetMarginTemperature", UNKNOWN, f"a margin of {margin} is no reading")
     return (margin,)
 
 

@@ -20,6 +20,7 @@ LIBRARY_NOT_FOUND = 12
 FUNCTION_NOT_FOUND = 13
 GPU_IS_LOST = 15
 VERSION_MISMATCH = 18
+UNKNOWN = 999
 
 # What a user can do with each code; the codes are those of nvml.h (nvmlReturn_t).
 _MEANINGS = {
@@ -35,7 +36,7 @@ _MEANINGS = {
     17: "the operating system blocked the request",
     VERSION_MISMATCH: "the NVML library and the loaded driver are of different versions",
     25: "the driver does not know this version of the call",
-    999: "the driver reported an unknown error",
+    UNKNOWN: "the driver reported an unknown error",
 }
 
 
@@ -79,7 +80,7 @@ class Nvml:
             # Not an NVMLError: what pynvml raises for process lists on drivers older than the versioned call.
             raise NvmlCallError(function, FUNCTION_NOT_FOUND) from None
         except UnicodeDecodeError:
-            raise NvmlCallError(function, 999, "the driver's answer is not text") from None
+            raise NvmlCallError(function, UNKNOWN, "the driver's answer is not text") from None
 
     def first(self, *functions: str, args: tuple[Any, ...] = ()) -> Any:
         """The first of `functions` that this driver knows, newest first; other refusals are raised at once."""

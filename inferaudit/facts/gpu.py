@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from inferaudit.facts.spec import FactSpec
+from inferaudit.gpu_table import GpuSpec, find_gpu
 from inferaudit.model import Scope
 
 
@@ -65,8 +66,8 @@ class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU as NVML shows it. `node` is the Kubernetes node when one was named, else the host's name.
 
-    `lost` is True for a GPU that fell off the bus; what it told before is kept. `unsupported` lists the fields this
-    GPU or driver does not have; `reasons` says for every field that is None why it is.
+    `lost` is True for a GPU that fell off the bus; what it told before is kept. `unsupported` lists the fields the
+    driver says this GPU or its mode does not have; `reasons` says for every field that is None why it is.
     `serial` is a digest, enough to recognise a board and not to order one.
     """
 
@@ -142,6 +143,20 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     def subject(self) -> str:
         """How findings name this GPU: ``gpu/<node>/<uuid>``, by its index where it tells no UUID."""
         return f"gpu/{self.node}/{self.uuid or f'index-{self.index}'}"
+
+    @property
+    def table(self) -> GpuSpec | None:
+        """What is known of the product; None for one the table does not hold, MIG slices and vGPUs."""
+        return find_gpu(self.product, self.memory_total_bytes)
+
+    @property
+    def silence(self) -> tuple[str, str] | None:
+        """The finding that explains why nothing more is told: for a judgement's `cause`."""
+        return ("gpu-lost", self.subject) if self.lost or self.error else None
+
+    def lacks(self, field: str) -> bool:
+        """True when the hardware does not have it, as against not telling: MIG parents refuse what they do have."""
+        return field in self.unsupported and not self.mig_enabled
 
     def why_unknown(self, field: str) -> str:
         """Why `field` is None, in words fit for a finding."""
