@@ -9,7 +9,7 @@ from inferaudit.collect.endpoint_wire import Said, Wire, error_text, read_event
 from inferaudit.collect.http_client import Chunk, Http, Reply
 from inferaudit.facts.endpoint import StreamAnswer, Usage
 
-_MAX_LINE = 1 << 20
+_MAX_LINE = 16 << 20
 _CONTENT_TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 
 
@@ -28,7 +28,7 @@ class Events:
         """The events that `chunk` completes."""
         self._buffer += chunk
         if len(self._buffer) > _MAX_LINE and b"\n" not in self._buffer:
-            self.wrong = "a line longer than 1 MiB"
+            self.wrong = "a line longer than 16 MiB"
             self._buffer = b""
         *lines, self._buffer = self._buffer.split(b"\n")
         for raw in lines:

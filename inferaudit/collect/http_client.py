@@ -22,7 +22,7 @@ from inferaudit.plan import HttpAuth
 from inferaudit.redact import marker, redact_text
 
 EXCERPT = 200
-MAX_BODY = 8 << 20
+MAX_BODY = 32 << 20
 Send = tuple[str, str, bytes | None, Mapping[str, str]]
 
 
