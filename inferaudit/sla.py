@@ -1,0 +1,308 @@
+"""Service level objectives judged over raw request records, and the report's SLA table. Pure.
+
+Only the sustained stage counts (or the only measured one): never warm-up, burst or overload. A percentile is that of
+the worst rolling 5 minutes, the error rate that of the worst rolling 15; a shorter run prints the window it had. A
+target is met when the whole confidence interval meets it and broken when the whole interval breaks it; else it is
+unknown. A client that was its own bottleneck makes its latencies unknown, never a pass or a fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inferaudit.benchmark import benchmark_section
+from inferaudit.errors import MissingFactError
+from inferaudit.latency import (
+    Window,
+    decide,
+    error_rate_bounds,
+    percentile_bounds,
+    required_samples,
+    table_percentile,
+    table_percentile_bounds,
+    worst_error_rate,
+    worst_percentile,
+)
+from inferaudit.load_rows import judged_stage, row_values, stage_outcomes
+from inferaudit.model import Outcome, Snapshot
+from inferaudit.policy import Policy
+from inferaudit.slo import KNOWN, Objective
+from inferaudit.units import format_duration
+
+_S = 1_000_000_000
+LATENCY_WINDOW_NS = 300 * _S
+ERROR_WINDOW_NS = 900 * _S
+_OUTCOMES = {"pass": Outcome.PASS, "fail": Outcome.FAIL, "undecided": Outcome.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveResult:
+    """What was observed of one objective; `observed` and `interval` in the objective's unit, None = not measured."""
+
+    objective: Objective
+    outcome: Outcome
+    message: str
+    observed: float | None = None
+    interval: tuple[float | None, float | None] = (None, None)
+    samples: int | None = None
+    window: str | None = None
+    source: str = "load"
+
+    @property
+    def subject(self) -> str:
+        """How findings name it."""
+        return f"slo/{self.objective.dimension}"
+
+
+def benchmark_of(snapshot: Snapshot, policy: Policy) -> dict[str, Any] | None:
+    """The report's ``benchmark``; None when no load was measured."""
+    try:
+        result, records = snapshot.fact("load.result"), snapshot.fact("load.records")
+    except MissingFactError:
+        return None
+    return benchmark_section(result, records, {o.dimension: o.target for o in policy.objectives})
+
+
+def judge_objectives(snapshot: Snapshot, objectives: Sequence[Objective]) -> list[ObjectiveResult]:
+    """Every objective that load can decide, judged; raises MissingFactError when no load was measured."""
+    return [_judge(snapshot, objective) for objective in objectives]
+
+
+def _judge(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:
+    if objective.metric in _FROM_ELSEWHERE:
+        return _FROM_ELSEWHERE[objective.metric](snapshot, objective)
+    result, records = snapshot.fact("load.result"), snapshot.fact("load.records")
+    stage = judged_stage(result)
+    if stage is None:
+        why = "the load had no sustained stage and not exactly one other"
+        return ObjectiveResult(objective, Outcome.UNKNOWN, why)
+    judged = _LOAD_JUDGES.get(objective.metric, _latency)(result, records, stage, objective)
+    if judged.observed is not None and judged.outcome is not Outcome.UNKNOWN:
+        if objective.metric != "error_rate" and benchmark_section(result, records, {})["client"]["limited"]:
+            said = f"{judged.message}; but the client was the bottleneck, so this is not the service's figure"
+            return replace(judged, outcome=Outcome.UNKNOWN, message=said)
+    return judged
+
+
+def _latency(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
+    """A percentile or mean of TTFT, ITL, TPOT or E2E."""
+    if objective.metric == "itl":
+        return _itl(records, stage, objective)
+    points = row_values(records, stage, objective.metric)
+    if not points:
+        return ObjectiveResult(objective, Outcome.UNKNOWN, _why_none(result, objective), samples=0)
+    if objective.percentile is None:
+        mean = sum(v for _, v in points) / len(points) / 1e6
+        outcome = Outcome.PASS if mean <= objective.target else Outcome.FAIL
+        return ObjectiveResult(objective, outcome, f"mean {mean:.4g} ms", mean, samples=len(points), window=_span(points))
+    worst = worst_percentile(points, objective.percentile, LATENCY_WINDOW_NS)
+    assert worst is not None  # noqa: S101  # there are points
+    inside = sorted(value for _, value in points[worst.first : worst.last])
+    low, high = percentile_bounds(inside, objective.percentile)
+    return _decided(objective, worst.value / 1e6, _ms(low), _ms(high), len(inside), _window(worst))
+
+
+def _itl(records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
+    table = records.itl_us.get(stage.name) or ()
+    count = sum(row[1] for row in table)
+    if not count:
+        return ObjectiveResult(objective, Outcome.UNKNOWN, "no gap between tokens was measured", samples=0)
+    if objective.percentile is None:
+        mean = sum(v * n for v, n in table) / count / 1e3
+        outcome = Outcome.PASS if mean <= objective.target else Outcome.FAIL
+        return ObjectiveResult(objective, outcome, f"mean {mean:.4g} ms", mean, samples=count, window="the whole stage")
+    low, high = table_percentile_bounds(table, objective.percentile)
+    observed = table_percentile(table, objective.percentile)
+    assert observed is not None  # noqa: S101  # the table is not empty
+    bounds = tuple(None if b is None else b / 1e3 for b in (low, high))
+    return _decided(objective, observed / 1e3, bounds[0], bounds[1], count, "the whole stage")
+
+
+def _decided(
+    objective: Objective, observed: float, low: float | None, high: float | None, samples: int, window: str
+) -> ObjectiveResult:
+    outcome = _OUTCOMES[decide(objective.target, low, high, at_most=objective.at_most)]
+    text = f"{objective.dimension} {_figure(observed, objective)}, target {'≤' if objective.at_most else '≥'} {_figure(objective.target, objective)}"
+    if outcome is Outcome.UNKNOWN:
+        needed = required_samples(objective.percentile) if objective.percentile else None
+        if needed and samples < needed:
+            text += f"; {samples} samples are too few to tell, an interval takes {needed}"
+        else:
+            text += "; the confidence interval holds the target: more samples would decide"
+    return ObjectiveResult(objective, outcome, text, observed, (low, high), samples, window)
+
+
+def _error_rate(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
+    points = stage_outcomes(records, stage)
+    if not points:
+        return ObjectiveResult(objective, Outcome.UNKNOWN, "no request was finished", samples=0)
+    worst = worst_error_rate(points, ERROR_WINDOW_NS)
+    assert worst is not None  # noqa: S101  # there are points
+    inside = points[worst.first : worst.last]
+    bad = sum(failed for _, failed in inside)
+    bounds = error_rate_bounds(bad, len(inside))
+    low, high = bounds if bounds else (None, None)
+    outcome = _OUTCOMES[decide(objective.target, low, high)]
+    text = f"{bad} of {len(inside)} requests failed ({bad / len(inside):.3%}), target ≤ {objective.target:.3%}"
+    if outcome is Outcome.UNKNOWN:
+        text += f"; not enough requests to tell: below {objective.target:.3%} takes {_clean_requests(objective.target)} without an error"
+    return ObjectiveResult(objective, outcome, text, bad / len(inside), (low, high), len(inside), _window(worst))
+
+
+def _clean_requests(rate: float) -> int:
+    from inferaudit.binomial import trials_without_hit
+
+    return trials_without_hit(rate) if 0 < rate < 1 else 1
+
+
+def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
+    """Throughput, goodput or tokens per second of the stage: what it reached, at the rate it was asked."""
+    section = benchmark_section(result, records, result.slo)
+    key = {"throughput": "request_rate", "goodput": "goodput", "token_throughput": "token_rate"}[objective.metric]
+    observed = section.get(key)
+    if observed is None:
+        return ObjectiveResult(objective, Outcome.UNKNOWN, "not measured")
+    asked = stage.rate
+    text = f"{_figure(observed, objective)}, target ≥ {_figure(objective.target, objective)}"
+    window = format_duration((stage.end_ns - stage.start_ns) / _S)
+    if observed >= objective.target:
+        return ObjectiveResult(objective, Outcome.PASS, text, observed, samples=stage.scheduled, window=window)
+    # Open loops reach a hair less than what they offer (Poisson noise, the last answers' tail): 2 % is no verdict.
+    if objective.metric == "throughput" and asked is not None and observed >= 0.98 * asked and asked <= objective.target * 1.02:
+        why = f"{text}; no more was offered ({asked:g}/s), so the service may do more: raise load.rate"
+        return ObjectiveResult(objective, Outcome.UNKNOWN, why, observed, samples=stage.scheduled, window=window)
+    return ObjectiveResult(objective, Outcome.FAIL, text, observed, samples=stage.scheduled, window=window)
+
+
+def _availability(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:
+    """From Prometheus over 30 days; load alone cannot tell it, its figure stands beside."""
+    series = {s.name: s for s in snapshot.fact("prometheus.series")}.get("availability")
+    if series is None or series.value is None:
+        why = series.reason if series else "Prometheus was not asked for it"
+        return ObjectiveResult(objective, Outcome.UNKNOWN, f"availability over 30 days: {why}", source="prometheus")
+    covered = series.covered_s
+    window = format_duration(min(covered or series.window_s, series.window_s))
+    text = f"availability {series.value:.4%} over {window}, target ≥ {objective.target:.4%}"
+    if covered is not None and covered < 0.9 * series.window_s:
+        text += f"; the data reach back {window} of {format_duration(series.window_s)}"
+        return ObjectiveResult(objective, Outcome.UNKNOWN, text, series.value, window=window, source="prometheus")
+    outcome = Outcome.PASS if series.value >= objective.target else Outcome.FAIL
+    return ObjectiveResult(objective, outcome, text, series.value, window=window, source="prometheus")
+
+
+def _freshness(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:
+    why = "the age of the deployed model's revision is not stated by a label (inferaudit.dev/model-date) or a registry"
+    workload = snapshot.fact("workload")
+    metadata = (workload.template.get("metadata") or {}) if workload else {}
+    stated = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}.get("inferaudit.dev/model-date")
+    if not stated:
+        return ObjectiveResult(objective, Outcome.UNKNOWN, why, source="label")
+    from datetime import UTC, datetime
+
+    try:
+        made = datetime.fromisoformat(str(stated))
+    except ValueError:
+        text = f"inferaudit.dev/model-date is {stated!r}, which is no ISO date"
+        return ObjectiveResult(objective, Outcome.UNKNOWN, text, source="label")
+    made = made if made.tzinfo else made.replace(tzinfo=UTC)
+    age = (datetime.fromisoformat(snapshot.collected_at) - made).total_seconds()
+    outcome = Outcome.PASS if age <= objective.target else Outcome.FAIL
+    text = f"the model is {format_duration(age)} old, target ≤ {format_duration(objective.target)}"
+    return ObjectiveResult(objective, outcome, text, age, samples=1, window="now", source="label")
+
+
+_LOAD_JUDGES: dict[str, Callable[..., ObjectiveResult]] = {
+    "error_rate": _error_rate,
+    "throughput": _rate,
+    "goodput": _rate,
+    "token_throughput": _rate,
+}
+_FROM_ELSEWHERE: dict[str, Callable[[Snapshot, Objective], ObjectiveResult]] = {
+    "availability": _availability,
+    "freshness": _freshness,
+}
+
+
+def sla_section(snapshot: Snapshot, policy: Policy) -> dict[str, Any]:
+    """The report's ``sla``: every objective, and the usual ones nobody set as ``unknown: no target``."""
+    rows = []
+    for objective in policy.objectives:
+        try:
+            rows.append(_row(_judge(snapshot, objective)))
+        except MissingFactError as error:
+            rows.append(_row(ObjectiveResult(objective, Outcome.UNKNOWN, error.reason)))
+    set_ = {o.dimension for o in policy.objectives}
+    metrics = {o.metric for o in policy.objectives}
+    for name in KNOWN:
+        if name not in set_ and name.split("_p")[0] not in metrics:
+            rows.append(_no_target(name))
+    budget = next((r for r in rows if r["dimension"] == "availability"), None)
+    return {"objectives": rows, "error_budget": _error_budget(budget)}
+
+
+def _row(result: ObjectiveResult) -> dict[str, Any]:
+    o = result.objective
+    return {
+        "dimension": o.dimension,
+        "target": o.target,
+        "at_most": o.at_most,
+        "unit": o.unit,
+        "observed": result.observed,
+        "interval": list(result.interval) if None not in result.interval else None,
+        "samples": result.samples,
+        "window": result.window,
+        "source": result.source,
+        "outcome": result.outcome.value,
+        "message": result.message,
+        "consequence": o.consequence,
+    }
+
+
+def _no_target(name: str) -> dict[str, Any]:
+    from inferaudit.slo import TEMPLATE, parse_objective
+
+    sample = parse_objective(name, TEMPLATE.get(name, "1"))
+    row = _row(ObjectiveResult(sample, Outcome.UNKNOWN, "no target: give --slo, or slo: in the policy", source=""))
+    return {**row, "target": None, "source": None}
+
+
+def _error_budget(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Minutes of the 30-day budget: allowed, spent and left; None without an availability objective."""
+    if row is None or row["target"] is None:
+        return None
+    allowed = (1 - row["target"]) * 30 * 24 * 60
+    spent = None if row["observed"] is None else (1 - row["observed"]) * 30 * 24 * 60
+    left = None if spent is None else allowed - spent
+    return {"window_days": 30, "allowed_minutes": allowed, "spent_minutes": spent, "left_minutes": left}
+
+
+def _why_none(result: Any, objective: Objective) -> str:
+    if objective.metric in ("ttft", "itl", "tpot") and not result.stream:
+        return f"{objective.metric} needs a streamed answer, and the load was not streamed"
+    return f"no successful request has a {objective.metric}"
+
+
+def _figure(value: float, objective: Objective) -> str:
+    match objective.unit:
+        case "ms":
+            return f"{value:.4g} ms"
+        case "ratio":
+            return f"{value:.3%}"
+        case "s":
+            return format_duration(value)
+        case unit:
+            return f"{value:.4g} {unit}"
+
+
+def _ms(ns: int | None) -> float | None:
+    return None if ns is None else ns / 1e6
+
+
+def _window(window: Window) -> str:
+    return format_duration((window.end_ns - window.start_ns) / _S)
+
+
+def _span(points: Sequence[tuple[int, int]]) -> str:
+    return format_duration((points[-1][0] - points[0][0]) / _S)
