@@ -146,6 +146,8 @@ def _judge(check: Check, snapshot: Snapshot, params: dict[str, Any]) -> list[_Dr
     """One check's drafts; a missing fact or a bug in the check makes one ``unknown`` instead of all it had said."""
     view = _view(check, snapshot)
     try:
+        for name in check.needs:
+            view.fact(name)
         drafts = [_Draft(check, judgement) for judgement in check(view, **params)]
         seen: set[tuple[str | None, str]] = set()
         for draft in drafts:
@@ -182,9 +184,7 @@ def _bug(check: Check, why: str) -> Judgement:
 
 
 def _scope_drafts(drafts: Sequence[_Draft], policy: Policy, snapshot: Snapshot) -> list[_Draft]:
-    examined = {
-        word for d in drafts if d.judgement.outcome in _SAID_SOMETHING for word in check_words(d.check)
-    }
+    examined = {word for d in drafts if d.judgement.outcome in _SAID_SOMETHING for word in check_words(d.check)}
     out = []
     for word in policy.scope:
         need = Scope.CLUSTER if word is Scope.MANIFESTS else word
@@ -336,9 +336,7 @@ def _waiver(draft: _Draft, waivers: Iterable[Waiver], today: str) -> Waiver | No
     return None
 
 
-def _waiver_drafts(
-    waivers: Sequence[Waiver], used: set[Waiver], drafts: Sequence[_Draft], today: str
-) -> list[_Draft]:
+def _waiver_drafts(waivers: Sequence[Waiver], used: set[Waiver], drafts: Sequence[_Draft], today: str) -> list[_Draft]:
     asked = {d.check.id for d in drafts}
     out = []
     for waiver in waivers:
