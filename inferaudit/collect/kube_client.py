@@ -102,17 +102,22 @@ class ApiClient:
         return f"kubernetes API {self.url}"
 
     def get(
-        self, path: str, asked: Asked, query: Mapping[str, str] | None = None, accept: str = "application/json"
+        self,
+        path: str,
+        asked: Asked,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        tries: int = _TRIES,
     ) -> bytes:
         """The body of a GET. Retries what may pass (429, 5xx); :class:`ApiError` for the rest, with `status`."""
         target = f"{self.url}{path}" + (f"?{urlencode(query)}" if query else "")
-        for attempt in range(_TRIES):
+        for attempt in range(tries):
             if self.dead is not None:
                 raise self.dead
             status, body, retry_after = self._call(target, asked, accept)
             if 200 <= status < 300:
                 return body
-            if status not in _TRANSIENT or attempt == _TRIES - 1:
+            if status not in _TRANSIENT or attempt == tries - 1:
                 raise self._refusal(status, body, asked)
             wait = retry_after if retry_after is not None else 0.25 * 2**attempt
             if self.clock() + min(wait, _MAX_WAIT_S) >= self.deadline:

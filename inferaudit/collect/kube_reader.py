@@ -177,20 +177,19 @@ class Reader:
     def _log(self, namespace: str, pod: str, container: str, previous: bool) -> LogSample | FactError | None:
         asked = Asked("get", "pods/log", namespace)
         query = {"container": container, "tailLines": str(_LOG_LINES), "limitBytes": str(_LOG_BYTES)}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         try:
-            body = self.client.get(
-                f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
-                asked,
-                {**query, **({"previous": "true"} if previous else {})},
-                accept="*/*",
-            )
+            body = self.client.get(path, asked, query | ({"previous": "true"} if previous else {}), "*/*", tries=1)
         except ApiError as error:
             if error.status in (400, 404):  # no such run of the container, or it waits to start
                 return None
+            if error.status is None:
+                return error.error
+            words = "the node did not hand it out"
             if error.status == 403:
-                words = "may not read pod logs; the optional Role for logs of `inferaudit generate rbac` grants it"
-                return FactError(FactErrorKind.OUT_OF_VIEW, words, self.client.source, "get", "pods/log", namespace)
-            return error.error
+                words = "the optional Role for logs of `inferaudit generate rbac` grants it"
+            reason = f"the log of {pod} cannot be read ({error.status}): {words}"
+            return FactError(FactErrorKind.OUT_OF_VIEW, reason, self.client.source, "get", "pods/log", namespace)
         lines = redact_text(body.decode("utf-8", "replace")).splitlines()
         return LogSample(
             pod=pod, container=container, previous=previous, lines=lines, truncated=len(lines) >= _LOG_LINES

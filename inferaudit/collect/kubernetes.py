@@ -176,7 +176,7 @@ def _find(plan: KubernetesPlan, reader: Reader, overlay: ManifestObjects | None)
         view: View = OverlayView(overlay.view, reader.store)
         chosen = choose(overlay.candidates(), plan.workload, plan.namespace, "the manifests")
         reader.lists((kind, namespace_of(chosen)) for kind in k.WORKLOAD_KINDS)
-        return view, chosen
+        return view, _with_live_status(view, chosen)
     candidates, errors = _candidates(reader, namespace or None)
     kind, name = parse_name(plan.workload) if plan.workload else (None, "")
     seen = [o for o in candidates if name_of(o) == name] if name else inference_workloads(candidates)
@@ -187,6 +187,12 @@ def _find(plan: KubernetesPlan, reader: Reader, overlay: ManifestObjects | None)
         raise UnreadError(errors[0])
     where = f"context {client.context}" if client.context else client.url
     return reader.store, choose(candidates, plan.workload, namespace, where)
+
+
+def _with_live_status(view: View, chosen: Object) -> Object:
+    kind = k.kind_of(chosen)
+    listed = _seen(lambda: list(view.list(kind, namespace_of(chosen)))) if kind else []
+    return next((obj for obj in listed if name_of(obj) == name_of(chosen)), chosen)
 
 
 def _lists(namespace: str, wanted: Callable[[str], bool]) -> Iterable[tuple[Kind, str | None]]:

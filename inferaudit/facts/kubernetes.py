@@ -110,7 +110,13 @@ FACTS = (
         "the ConfigMaps the workload refers to, as far as found; service.references tells which were not",
         *_get(k.CONFIG_MAP),
     ),
-    _given("service.secrets", list[Secret], "the Secrets the workload refers to, without data", *_get(k.SECRET)),
+    _given(
+        "service.secrets",
+        list[Secret],
+        "the Secrets the workload refers to, without data",
+        *_get(k.SECRET),
+        *_list(k.SEALED_SECRET),
+    ),
     _given(
         "service.externalsecrets",
         Objects,

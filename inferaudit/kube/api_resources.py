@@ -121,7 +121,7 @@ def from_aggregated(documents: Iterable[GroupDiscovery]) -> Served:
 
 
 def from_old(lists: Iterable[tuple[str, str, OldResources]]) -> Served:
-    """The same from the old form: ``(group, version, resources)`` in the order of preference. Subresources are left out."""
+    """The same from the old form: ``(group, version, resources)`` in order of preference; no subresources."""
     found: dict[tuple[str, str], ApiResource] = {}
     for group, version, document in lists:
         for each in document.resources:

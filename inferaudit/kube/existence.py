@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from inferaudit.kube import kinds as k
 from inferaudit.kube.kinds import Kind
 from inferaudit.kube.references import Named, walk
 from inferaudit.kube.related import Surroundings
 from inferaudit.kube.types import Reference, Secret
-from inferaudit.kube.view import Object, UnreadError, name_of
+from inferaudit.kube.view import Object, UnreadError, name_of, namespace_of
 from inferaudit.model import FactErrorKind
 
 # The API server or its controllers make these themselves, in every cluster and namespace.
@@ -29,7 +29,7 @@ def references(around: Surroundings) -> list[Reference]:
 def named_secrets(around: Surroundings) -> list[str]:
     """Names of the Secrets that the service uses: the workload's, its ServiceAccount's, its TLS Secrets. In order."""
     named = [each.name for each in (*walk(around.workload), *_pull_secrets(around)) if each.kind == k.SECRET]
-    return list(dict.fromkeys([*named, *_tls_secrets(around)]))
+    return [name for name in dict.fromkeys([*named, *_tls_secrets(around)]) if name]
 
 
 def secrets(around: Surroundings) -> list[Secret]:
@@ -121,15 +121,22 @@ def _pull_secrets(around: Surroundings) -> Iterator[Named]:
 
 
 def _tls_secrets(around: Surroundings) -> Iterator[str]:
-    """Secrets with the certificates of the service's Ingresses, as far as these can be seen."""
-    try:
-        ingresses = around.ingresses
-    except UnreadError:
-        return
-    for ingress in ingresses:
+    """Secrets with the certificates of the service's Ingresses and Gateways, as far as these can be seen."""
+    for ingress in _unless_unread(lambda: around.ingresses):
         for tls in (ingress.get("spec") or {}).get("tls") or ():
-            if tls.get("secretName"):
-                yield str(tls["secretName"])
+            yield str(tls.get("secretName") or "")
+    for gateway in _unless_unread(lambda: around.gateways):
+        for listener in (gateway.get("spec") or {}).get("listeners") or ():
+            for ref in (listener.get("tls") or {}).get("certificateRefs") or ():
+                if (ref.get("namespace") or namespace_of(gateway)) == around.namespace:
+                    yield str(ref.get("name") or "")
+
+
+def _unless_unread(read: Callable[[], list[Object]]) -> list[Object]:
+    try:
+        return read()
+    except UnreadError:
+        return []  # their own facts carry the reason
 
 
 def _maker(around: Surroundings, secret: str) -> str | None:
@@ -153,7 +160,4 @@ def _makes(kind: Kind, obj: Object) -> list[str]:
 
 
 def _visible(around: Surroundings, kind: Kind) -> list[Object]:
-    try:
-        return list(around.view.list(kind, around.namespace))
-    except UnreadError:
-        return []
+    return _unless_unread(lambda: list(around.view.list(kind, around.namespace)))

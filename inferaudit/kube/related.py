@@ -88,28 +88,22 @@ class Surroundings:
 
     @cached_property
     def routes(self) -> list[Object]:
-        pools = self._pool_names()
         found = []
         for route in self.here(*k.ENTRY_KINDS):
-            refs = [ref for rule in _spec(route).get("rules") or () for ref in rule.get("backendRefs") or ()]
             if route.get("kind") == k.VIRTUAL_SERVICE.name:
                 ours = self._is_host(virtual_hosts(route))
             else:
-                ours = any(
-                    r.get("name") in (pools if r.get("kind") == "InferencePool" else self._service_names) for r in refs
-                )
+                rules = _spec(route).get("rules") or ()
+                ours = any(self._is_backend(ref) for rule in rules for ref in rule.get("backendRefs") or ())
             if ours and route.get("kind") != k.INGRESS.name:
                 found.append(route)
         return found
 
-    def _pool_names(self) -> set[str]:
-        """Charts without an InferencePool still have routes to Services: its absence must not hide them."""
-        try:
-            return {name_of(pool) for pool in self.pools}
-        except UnreadError as error:
-            if error.error.kind is not FactErrorKind.OUT_OF_VIEW:
-                raise
-            return set()
+    def _is_backend(self, ref: Mapping[str, Any]) -> bool:
+        """A backendRef to one of the Services, or to a pool; pools are looked at only where a route names one."""
+        if ref.get("kind") == k.INFERENCE_POOL.name:
+            return any(name_of(pool) == ref.get("name") for pool in self.pools)
+        return ref.get("name") in self._service_names
 
     def _is_host(self, hosts: Iterable[str]) -> bool:
         """``chat``, ``chat.ns`` and ``chat.ns.svc.cluster.local`` are one Service."""

@@ -170,12 +170,20 @@ class OverlayView:
 
     def list(self, kind: Kind, namespace: str | None) -> list[Object]:
         ours = [o for o in self.files.objects.get(kind, ()) if namespace is None or namespace_of(o) == namespace]
-        replaced = {identity(obj) for obj in ours}
-        kept = [obj for obj in self.cluster.list(kind, namespace) if identity(obj) not in replaced]
-        return [*ours, *kept]
+        theirs = self.cluster.list(kind, namespace)
+        if not ours:
+            return [*theirs]
+        live = {identity(obj): obj for obj in theirs}
+        merged = [_with_status(obj, live.pop(identity(obj), None)) for obj in ours]
+        return [*merged, *live.values()]
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         for obj in self.files.objects.get(kind, ()):
             if name_of(obj) == name and (not kind.namespaced or namespace_of(obj) == namespace):
                 return obj
         return self.cluster.get(kind, namespace, name)
+
+
+def _with_status(obj: Object, live: Object | None) -> Object:
+    """The files say what an object shall be, the cluster alone how it is."""
+    return {**obj, "status": live["status"]} if live is not None and "status" in live else obj
