@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from inferaudit.case_records import records_from_groups
 from inferaudit.catalog import Catalog
 from inferaudit.checklists import worst
 from inferaudit.errors import UsageError
@@ -73,9 +74,7 @@ def run_case(catalog: Catalog, path: Path) -> CaseResult:
     scope = sorted(check_words(check)) or ["cluster"]
     parameters = {check.id: case.params} if case.params else {}
     policy = Policy.model_validate({"scope": scope, "parameters": parameters, **case.policy})
-    findings = tuple(
-        f for f in evaluate(catalog, snapshot, policy, Selection((check.id,))) if f.check == check.id
-    )
+    findings = tuple(f for f in evaluate(catalog, snapshot, policy, Selection((check.id,))) if f.check == check.id)
     return CaseResult(path, check.id, outcome, findings, tuple(_problems(case, outcome, findings)))
 
 
@@ -98,6 +97,8 @@ def _snapshot(case: _Case, path: Path) -> Snapshot:
             fields = said if isinstance(said, dict) else {"reason": said}
             kind = FactErrorKind(fields.get("kind", "failed"))
             facts[name] = Fact(error=FactError(**{"reason": "test", "source": "test", **fields, "kind": kind}))
+        elif name == "load.records" and isinstance(value, dict) and "groups" in value:
+            facts[name] = Fact(records_from_groups(value))
         else:
             facts[name] = Fact(decode_fact(name, value))
     made = Snapshot(collected_at=case.collected_at, target=Target(), facts=facts)
