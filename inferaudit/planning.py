@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from inferaudit.errors import UsageError
+from inferaudit.model import Scope
 from inferaudit.plan import (
     CollectPlan,
     EndpointPlan,
@@ -71,7 +72,9 @@ def collect_plan(policy: Policy, asked: Asked) -> CollectPlan:
         )
         if target.url
         else None,
-        gpu=GpuPlan(_gpu_mode(asked.gpus), asked.gpus_node, asked.dcgm_url),
+        gpu=GpuPlan(_gpu_mode(asked.gpus), asked.gpus_node, asked.dcgm_url)
+        if Scope.GPU in policy.scope or asked.gpus != "auto"
+        else None,
         prometheus=PrometheusPlan(target.prometheus, target.alertmanager, asked.auth)
         if target.prometheus or target.alertmanager
         else None,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inferaudit.benchmark import benchmark_section
+from inferaudit.benchmark import benchmark_section, judged_stage, row_values, stage_outcomes
 from inferaudit.errors import MissingFactError
 from inferaudit.latency import (
     Window,
@@ -25,7 +25,6 @@ from inferaudit.latency import (
     worst_error_rate,
     worst_percentile,
 )
-from inferaudit.load_rows import judged_stage, row_values, stage_outcomes
 from inferaudit.model import Outcome, Snapshot
 from inferaudit.policy import Policy
 from inferaudit.slo import KNOWN, Objective
@@ -90,7 +89,7 @@ def _latency(result: Any, records: Any, stage: Any, objective: Objective) -> Obj
     """A percentile or mean of TTFT, ITL, TPOT or E2E."""
     if objective.metric == "itl":
         return _itl(records, stage, objective)
-    points = row_values(records, stage, objective.metric)
+    points = row_values(result, records, stage, objective.metric)
     if not points:
         return ObjectiveResult(objective, Outcome.UNKNOWN, _why_none(result, objective), samples=0)
     if objective.percentile is None:
@@ -169,8 +168,8 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
     window = format_duration((stage.end_ns - stage.start_ns) / _S)
     if observed >= objective.target:
         return ObjectiveResult(objective, Outcome.PASS, text, observed, samples=stage.scheduled, window=window)
-    # Open loops reach a hair less than what they offer (Poisson noise, the last answers' tail): 2 % is no verdict.
-    if objective.metric == "throughput" and asked is not None and observed >= 0.98 * asked and asked <= objective.target * 1.02:
+    # An open loop ends with the tail of its last answers, so a short run reaches less than it offers.
+    if objective.metric == "throughput" and asked is not None and asked < objective.target and observed >= 0.8 * asked:
         why = f"{text}; no more was offered ({asked:g}/s), so the service may do more: raise load.rate"
         return ObjectiveResult(objective, Outcome.UNKNOWN, why, observed, samples=stage.scheduled, window=window)
     return ObjectiveResult(objective, Outcome.FAIL, text, observed, samples=stage.scheduled, window=window)
