@@ -37,7 +37,7 @@ from inferaudit.model import (
 from inferaudit.policy import Policy
 
 _SAID_SOMETHING = (Outcome.PASS, Outcome.FAIL)
-_UNREAD = (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)
+UNREAD = (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)
 
 
 def _own_check(check_id: str, title: str, severity: Severity, rationale: str, remediation: str) -> Check:
@@ -245,7 +245,7 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tupl
             error = group[0].blinded_by
             words = {w for d in group for w in check_words(d.check)}
             owner = next((s for w in sorted(words) for s in (scopes.get(f"scope/{w}"),) if s), None)
-            if owner and error and error.kind not in _UNREAD:
+            if owner and error and error.kind not in UNREAD:
                 return _fingerprint(owner)
             return None
         return prints.get(draft.judgement.cause) if draft.judgement.cause else None
@@ -253,7 +253,7 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tupl
     def severity(draft: _Draft) -> Severity:
         if draft.check is COLLECTION:
             group = blinded[draft.judgement.key]
-            if group[0].blinded_by and group[0].blinded_by.kind in _UNREAD:
+            if group[0].blinded_by and group[0].blinded_by.kind in UNREAD:
                 return Severity.CRITICAL
             return min((severity(d) for d in group), key=lambda s: s.rank)
         if draft.blinded_by and draft.blinded_by.kind is FactErrorKind.NOT_ASKED:

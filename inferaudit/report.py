@@ -18,15 +18,14 @@ from inferaudit import snapshot as snapshots
 from inferaudit.catalog import Catalog
 from inferaudit.checklist_rows import checklist_section, unattested
 from inferaudit.cost import cost_section
-from inferaudit.evaluate import Selection, evaluate
+from inferaudit.evaluate import UNREAD, Selection, evaluate
 from inferaudit.inventory import inventory_section, target_section
-from inferaudit.model import FactErrorKind, Finding, Outcome, Report, Snapshot, Verdict
+from inferaudit.model import Finding, Outcome, Report, Snapshot, Verdict
 from inferaudit.policy import Policy
 from inferaudit.report_file import SCHEMA
 from inferaudit.scorecard import scorecard_section
 from inferaudit.sla import benchmark_of, sla_section
 from inferaudit.verdict import decide, reasons
-
 
 
 def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None) -> Report:
@@ -58,7 +57,7 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
             "catalog": catalog.digest,
         },
         "target": target,
-        "coverage": _coverage(findings, snapshot),
+        "coverage": _coverage(findings, snapshot, catalog),
         "summary": _summary(findings),
         "findings": [_finding(f, snapshot) for f in findings],
         "checklists": checklists,
@@ -84,17 +83,18 @@ def _summary(findings: Sequence[Finding]) -> dict[str, int]:
     return {**{o.value: counts[o] for o in Outcome}, "waived": sum(f.waiver is not None for f in own)}
 
 
-def _coverage(findings: Sequence[Finding], snapshot: Snapshot) -> dict[str, Any]:
-    """How many checks could tell, how many could not, and every read that was denied or failed."""
+def _coverage(findings: Sequence[Finding], snapshot: Snapshot, catalog: Catalog) -> dict[str, Any]:
+    """How many checks could tell, how many could not, and every missing read that stood in their way."""
     told = {f.check for f in findings if f.outcome in (Outcome.PASS, Outcome.FAIL)}
     blind = {f.check for f in findings if f.outcome is Outcome.UNKNOWN}
+    wanted = {n for c in blind if c in catalog.checks for n in (*catalog.checks[c].needs, *catalog.checks[c].optional)}
     unread: dict[str, dict[str, Any]] = {}
     for name, fact in sorted(snapshot.facts.items()):
-        if fact.error is None:
+        if fact.error is None or (fact.error.kind not in UNREAD and name not in wanted):
             continue
         entry = unread.setdefault(fact.error.key, {**asdict(fact.error), "kind": fact.error.kind.value, "facts": []})
         entry["facts"].append(name)
-    hard = {kind.value for kind in (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)}
+    hard = {kind.value for kind in UNREAD}
     return {
         "examined": len(told),
         "unknown": len(blind),

@@ -17,7 +17,8 @@ def scope_sentence(scope: Sequence[Scope]) -> str:
     manifests = Scope.MANIFESTS in covered and Scope.CLUSTER not in covered
     missing = [w for w in _WORDS if w not in covered]
     left = ", ".join("cluster (live)" if manifests and w is Scope.CLUSTER else w for w in missing)
-    return f"This verdict covers {', '.join(spoken) or 'nothing'}; it does not cover {left or 'nothing else'}."
+    rest = f"it does not cover {left}" if left else "no part is left out"
+    return f"This verdict covers {', '.join(spoken) or 'nothing'}; {rest}."
 
 
 def decide(findings: Sequence[Finding]) -> Verdict:
@@ -37,7 +38,9 @@ def reasons(
         if finding.gates:
             subject = f"{finding.subject}: " if finding.subject else ""
             lines.append(f"{finding.outcome} ({finding.severity}) {finding.check}: {subject}{finding.message}")
-    lines += [f"review checklist row {row} has no valid attestation, and the policy requires them" for row in required_rows]
+    lines += [
+        f"review checklist row {row} has no valid attestation, and the policy requires them" for row in required_rows
+    ]
     if verdict is Verdict.GO:
         lines.append(f"Nothing at {policy.gate.fail_on} or above failed, was unknown or awaits review.")
     return lines
