@@ -35,14 +35,17 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("wandb_key", re.compile(_EDGE + r"wandb_v1_[A-Za-z0-9_]{16,}")),
 )
 _URL_LOGIN = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)(?P<login>[^\s/@:'\"<>]*:[^\s/@'\"<>]+)@")
-_AUTH_HEADER = re.compile(r"(?P<head>\b(?:Bearer|Basic)\s+)(?P<value>[A-Za-z0-9._~+/=-]{8,})")
+_AUTH_HEADER = re.compile(
+    r"(?P<head>\bBearer\s+|\bBasic\s+(?=[A-Za-z0-9+/]{8,}={0,2}(?:\s|$)))(?P<value>[^\s\"'<>]{8,})"
+)
 # key=value, key: value, --key value, "key": "value". Only keys with a telling word are tried; is_secret_name decides.
 _PAIR = re.compile(
-    r"(?<![\w.-])(?P<flag>--?)?(?P<key>[\w.-]{0,80}?(?:token|pass|pwd|secret|credential|key)[\w.-]{0,40})"
+    r"(?<![\w./-])(?P<flag>--?)?(?P<key>[\w./-]{0,80}?(?:token|pass|pwd|secret|credential|key)[\w.-]{0,40})"
     r"(?P<join>[\"']?[ \t]*[=:][ \t]*|[ \t]+)"
     r"(?P<value>\"(?:[^\"\\\n<]|\\.)*\"|'[^'\n<]*'|\$\([^()\n]*\)|[^\s\"'<>&][^\s\"'<>&]*)",
     re.IGNORECASE,
 )
+_PROSE = re.compile(r"[a-z]+[.,;:]?|\$.*|[./].*")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _SECRET_WORDS = frozenset(
     {"token", "password", "passwd", "passphrase", "pwd", "secret", "credential", "credentials", "apikey", "accesskey"}
@@ -169,7 +172,7 @@ def _shapes(text: str) -> str:
     if "://" in text:
         text = _URL_LOGIN.sub(lambda m: f"{m['scheme']}{marker('basic_auth', m['login'])}@", text)
     return _AUTH_HEADER.sub(
-        lambda m: m[0] if _PATH.fullmatch(m["value"]) else m["head"] + marker("authorization", m["value"]), text
+        lambda m: m[0] if _PROSE.fullmatch(m["value"]) else m["head"] + marker("authorization", m["value"]), text
     )
 
 
@@ -178,7 +181,10 @@ def _pair(match: re.Match[str]) -> str:
     written, blank = match["value"], not match["join"].strip()
     quote = written[0] if written[0] in "\"'" else ""
     value = written[1:-1] if quote else written
-    if not is_secret_name(match["key"]) or (blank and (not match["flag"] or value.startswith("-"))):
+    path, _, key = match["key"].rpartition("/")
+    if path and match["join"] == ":":  # an image and its tag, a host and its port
+        return match[0]
+    if not is_secret_name(key) or (blank and (not match["flag"] or value.startswith("-"))):
         return match[0]
     if not value.strip() or _is_plain(match["key"], value.strip()):
         return match[0]
