@@ -12,6 +12,7 @@ import msgspec
 from inferaudit.facts.spec import FactSpec
 from inferaudit.gpu_table import GpuSpec, find_gpu
 from inferaudit.model import Scope
+from inferaudit.xid_table import XidKind, xid_kind, xid_meaning
 
 
 class NvLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +182,16 @@ class XidEvent(msgspec.Struct, frozen=True, kw_only=True):
     xid: int
     gpu: str | None = None
     offset_ms: float
+
+    @property
+    def kind(self) -> XidKind:
+        """``hardware``, ``application`` or ``investigate``."""
+        return xid_kind(self.xid)
+
+    @property
+    def words(self) -> str:
+        """The number with its meaning, for a finding."""
+        return f"XID {self.xid} ({xid_meaning(self.xid)})"
 
 
 class XidWatch(msgspec.Struct, frozen=True, kw_only=True):

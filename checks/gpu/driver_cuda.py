@@ -1,0 +1,62 @@
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from inferaudit.api import (
+    Evidence,
+    Judgement,
+    Severity,
+    Snapshot,
+    check,
+    failed,
+    not_applicable,
+    passed,
+    review,
+    unknown,
+)
+
+_IN_TAG = re.compile(r"cu(?:da)?-?(\d{2})[.\-_]?(\d{1,2})?(?:\b|[-_.])", re.IGNORECASE)
+
+
+def _cuda_of(container: Mapping[str, Any]) -> tuple[int, int, str] | None:
+    """(major, minor, where it is stated), of an environment variable or the image's tag."""
+    for variable in container.get("env") or ():
+        if variable.get("name") == "CUDA_VERSION":
+            stated = re.match(r"(\d+)\.(\d+)", str(variable.get("value") or ""))
+            if stated:
+                return int(stated[1]), int(stated[2]), "CUDA_VERSION"
+    tag = str(container.get("image") or "").partition("@")[0].rpartition("/")[2].partition(":")[2]
+    stated = _IN_TAG.search(tag)
+    return (int(stated[1]), int(stated[2] or 0), f"tag {tag}") if stated else None
+
+
+@check(
+    title="The driver supports the CUDA version of the image",
+    severity=Severity.CRITICAL,
+    needs=("nvml.driver", "workload.containers"),
+    remediation="Update the node's driver, or use an image built for the CUDA version the driver supports.",
+    references=("https://docs.nvidia.com/deploy/cuda-compatibility/index.html",),
+)
+def driver_cuda(snapshot: Snapshot) -> Iterator[Judgement]:
+    """An image built for a newer CUDA major version than the driver's dies at start.
+
+    Within one major version an older driver works, less features that need a newer one.
+    """
+    driver = snapshot.fact("nvml.driver")
+    supported = re.match(r"(\d+)\.(\d+)", driver.cuda_version or "")
+    for container in snapshot.fact("workload.containers"):
+        if not container["serving"]:
+            continue
+        subject, stated = container["subject"], _cuda_of(container)
+        if not container["gpus"]:
+            yield not_applicable(subject, "asks for no GPU", Evidence("gpus", container["gpus"]))
+        elif supported is None:
+            yield unknown(subject, "the driver does not tell which CUDA it supports", Evidence("nvml.driver", None))
+        elif stated is None:
+            seen = Evidence("image", container.get("image"), f"CUDA {supported[1]} or older")
+            yield review(subject, "neither tag nor environment says which CUDA the image was built for", seen)
+        else:
+            major, minor, where = stated
+            said = f"the image wants CUDA {major}.{minor} ({where}), the driver supports {driver.cuda_version}"
+            seen = Evidence("nvml.driver.cuda_version", driver.cuda_version, f">= {major}")
+            yield (passed if int(supported[1]) >= major else failed)(subject, said, seen)

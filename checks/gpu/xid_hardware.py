@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+
+
+@check(
+    title="The driver reports no hardware fault while it is watched",
+    severity=Severity.CRITICAL,
+    needs=("nvml.xid_events", "nvml.driver"),
+    remediation="Cordon the node, drain its replicas, and do what NVIDIA's catalogue says for this XID.",
+    references=("https://docs.nvidia.com/deploy/xid-errors/index.html",),
+)
+def xid_hardware(snapshot: Snapshot) -> Iterator[Judgement]:
+    """XIDs of the hardware class mean a reset, a reboot or a new board, and the replica is lost until then.
+
+    Only what is announced during the watch is seen; for the time before, see the kernel log or the DCGM exporter.
+    """
+    driver, watch = snapshot.fact("nvml.driver"), snapshot.fact("nvml.xid_events")
+    node = driver.node or driver.host
+    faults = [event for event in watch.events if event.kind == "hardware"]
+    for gpu in sorted({event.gpu or "unknown" for event in faults}):
+        words = sorted({event.words for event in faults if (event.gpu or "unknown") == gpu})
+        yield failed(f"gpu/{node}/{gpu}", f"hardware fault: {', '.join(words)}", Evidence("nvml.xid_events", words, []))
+    if not faults:
+        said = f"no hardware fault in {watch.window_s:g} s of watching {watch.gpus} GPUs"
+        yield passed(f"node/{node}", said, Evidence("nvml.xid_events", [event.xid for event in watch.events], []))

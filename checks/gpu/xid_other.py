@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+
+
+@check(
+    title="The driver reports no other fault while it is watched",
+    severity=Severity.MEDIUM,
+    needs=("nvml.xid_events", "nvml.driver"),
+    remediation="Look the XID up in NVIDIA's catalogue; the application class points at the server, not at the GPU.",
+    references=("https://docs.nvidia.com/deploy/xid-errors/index.html",),
+)
+def xid_other(snapshot: Snapshot) -> Iterator[Judgement]:
+    """XIDs outside the hardware class point at a bug in the server, or at a GPU that begins to fail.
+
+    Remapped rows (63), contained memory errors (94) and high rates of corrected errors (92) are of the second kind.
+    """
+    driver, watch = snapshot.fact("nvml.driver"), snapshot.fact("nvml.xid_events")
+    node = driver.node or driver.host
+    faults = [event for event in watch.events if event.kind != "hardware"]
+    for gpu in sorted({event.gpu or "unknown" for event in faults}):
+        here = [event for event in faults if (event.gpu or "unknown") == gpu]
+        words = sorted({event.words for event in here})
+        kind = "of the application" if all(event.kind == "application" for event in here) else "to be investigated"
+        yield failed(f"gpu/{node}/{gpu}", f"faults {kind}: {', '.join(words)}", Evidence("nvml.xid_events", words, []))
+    if not faults:
+        said = f"none in {watch.window_s:g} s of watching {watch.gpus} GPUs"
+        yield passed(f"node/{node}", said, Evidence("nvml.xid_events", [], []))
