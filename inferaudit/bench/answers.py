@@ -1,0 +1,278 @@
+"""What servers answer, event by event: which events carry tokens, how many tokens they state, what they report as used.
+
+A decoder reads one event's data (or one whole body) into the `Answer` and returns how many tokens the event holds:
+`NO_TOKEN`, `UNSTATED` (a token event whose count the server does not give), or the count. Malformed data raises
+`msgspec.DecodeError` or `UnicodeDecodeError`; the caller tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+NO_TOKEN = -1
+UNSTATED = 0
+
+
+class Answer:
+    """What one response said so far. `finished` is the server's own end mark; token counts are None where not given."""
+
+    __slots__ = ("cached_tokens", "error", "finished", "input_tokens", "output_tokens", "stated")
+
+    def __init__(self) -> None:
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.cached_tokens: int | None = None
+        self.stated = 0  # tokens that events counted so far
+        self.finished = False
+        self.error = False
+
+
+Decoder = Callable[[bytes, Answer], int]
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: dict[str, Any] | None = None
+    message: Any = None
+    text: str | None = None
+    finish_reason: str | None = None
+    token_ids: list[int] | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+    object: Any = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk).decode
+_any = msgspec.json.Decoder().decode
+_TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "function_call")
+
+
+def openai_event(data: bytes, answer: Answer) -> int:
+    """One chunk of a streamed chat or text completion."""
+    if data == b"[DONE]":
+        answer.finished = True
+        return NO_TOKEN
+    chunk = _chunk(data)
+    if chunk.error is not None or chunk.object == "error":
+        answer.error = True
+        return NO_TOKEN
+    choices = chunk.choices
+    if choices is None and chunk.usage is None:
+        raise msgspec.DecodeError("an event with neither choices nor usage")
+    stated = NO_TOKEN
+    for choice in choices or ():
+        if choice.finish_reason is not None:
+            answer.finished = True
+            answer.error = answer.error or choice.finish_reason in ("abort", "error")
+        if (choice.text is not None) if choice.delta is None else _has_text(choice.delta):
+            ids = choice.token_ids
+            stated = max(stated, UNSTATED) if ids is None else max(stated, 0) + len(ids)
+    usage = chunk.usage
+    if usage is not None:
+        before = answer.output_tokens
+        _openai_usage(usage, answer)
+        if stated == UNSTATED and usage.completion_tokens is not None:  # continuous usage statistics
+            stated = max(UNSTATED, usage.completion_tokens - (before or 0))
+    return stated
+
+
+def openai_body(data: bytes, answer: Answer) -> int:
+    """A whole chat or text completion."""
+    body = _chunk(data)
+    if body.error is not None or body.object == "error":
+        answer.error = True
+        return NO_TOKEN
+    if not body.choices:
+        raise msgspec.DecodeError("a completion without choices")
+    for choice in body.choices:
+        if choice.message is None and choice.text is None:
+            raise msgspec.DecodeError("a choice with neither message nor text")
+        answer.error = answer.error or choice.finish_reason in ("abort", "error")
+    if body.usage is not None:
+        _openai_usage(body.usage, answer)
+    answer.finished = True
+    return UNSTATED
+
+
+def embeddings_body(data: bytes, answer: Answer) -> int:
+    """Embeddings or rankings: OpenAI's `data`, TEI's bare list, Ollama's `embeddings`, a reranker's `results`."""
+    body = _any(data)
+    answer.finished = True
+    if isinstance(body, list):
+        return NO_TOKEN
+    _object(body, answer)
+    if answer.error:
+        return NO_TOKEN
+    if not any(isinstance(body.get(key), list) for key in ("data", "embeddings", "results")):
+        raise msgspec.DecodeError("an answer without data")
+    usage = body.get("usage")
+    if isinstance(usage, dict):
+        answer.input_tokens = _int(usage.get("prompt_tokens", usage.get("total_tokens")))
+    elif "prompt_eval_count" in body:
+        answer.input_tokens = _int(body["prompt_eval_count"])
+    return NO_TOKEN
+
+
+def ollama_event(data: bytes, answer: Answer) -> int:
+    """One line of Ollama's stream, or its whole answer; the last has `done` and the counts."""
+    line = _object(_any(data), answer)
+    if answer.error:
+        return NO_TOKEN
+    message = line.get("message")
+    text = line.get("response") if message is None else _get(message, "content")
+    if not isinstance(text, str):
+        raise msgspec.DecodeError("a line with neither message nor response")
+    thinking = _get(message, "thinking") or line.get("thinking")
+    if line.get("done"):
+        answer.finished = True
+        answer.input_tokens = _int(line.get("prompt_eval_count"))
+        answer.output_tokens = _int(line.get("eval_count"))
+        return UNSTATED if text or thinking else NO_TOKEN
+    return UNSTATED
+
+
+def llamacpp_event(data: bytes, answer: Answer) -> int:
+    """llama.cpp's own /completion: `content`, `tokens`, and `stop` in the last."""
+    event = _object(_any(data), answer)
+    if answer.error:
+        return NO_TOKEN
+    content = event.get("content")
+    if not isinstance(content, str):
+        raise msgspec.DecodeError("an event without content")
+    tokens = event.get("tokens")
+    stated = len(tokens) if isinstance(tokens, list) and tokens else UNSTATED
+    if event.get("stop"):
+        answer.finished = True
+        answer.input_tokens = _int(event.get("tokens_evaluated"))
+        answer.output_tokens = _int(event.get("tokens_predicted"))
+        answer.cached_tokens = _int(_get(event.get("timings"), "cache_n"))
+        return stated if content else NO_TOKEN
+    return stated
+
+
+def tgi_event(data: bytes, answer: Answer) -> int:
+    """TGI's own stream: one token an event; the last has `generated_text` and the count."""
+    event = _object(_any(data), answer)
+    if answer.error:
+        return NO_TOKEN
+    if not isinstance(event.get("token"), dict):
+        raise msgspec.DecodeError("an event without token")
+    if event.get("generated_text") is not None:
+        answer.finished = True
+        answer.output_tokens = _int(_get(event.get("details"), "generated_tokens"))
+    return 1
+
+
+def tgi_body(data: bytes, answer: Answer) -> int:
+    """TGI's whole answer: an object, or a list of one."""
+    body = _any(data)
+    if isinstance(body, list) and body:
+        body = body[0]
+    body = _object(body, answer)
+    if not answer.error:
+        if not isinstance(body.get("generated_text"), str):
+            raise msgspec.DecodeError("an answer without generated_text")
+        details = body.get("details")
+        answer.output_tokens = _int(_get(details, "generated_tokens"))
+        prefill = _get(details, "prefill")
+        answer.input_tokens = len(prefill) if isinstance(prefill, list) and prefill else None
+        answer.finished = True
+    return UNSTATED
+
+
+def triton_generate_event(data: bytes, answer: Answer) -> int:
+    """Triton's generate extension: any output of an event is a token event; nothing marks the end."""
+    event = _object(_any(data), answer)
+    answer.finished = True
+    return NO_TOKEN if answer.error or not event else UNSTATED
+
+
+def requires(*keys: str) -> Decoder:
+    """A decoder of a JSON object that must hold one of `keys`."""
+
+    def decode(data: bytes, answer: Answer) -> int:
+        body = _object(_any(data), answer)
+        if not answer.error and not any(key in body for key in keys):
+            raise msgspec.DecodeError(f"an answer without {' or '.join(keys)}")
+        answer.finished = True
+        return NO_TOKEN
+
+    return decode
+
+
+def any_body(data: bytes, answer: Answer) -> int:
+    """Whatever the service answers; JSON with an `error` key is an error, as is an empty body."""
+    answer.finished = True
+    if not data.strip():
+        raise msgspec.DecodeError("an empty body")
+    if data[:1] == b"{":
+        body = _any(data)
+        answer.error = bool(body.get("error"))
+        usage = body.get("usage")
+        if isinstance(usage, dict):
+            answer.input_tokens = _int(usage.get("prompt_tokens"))
+            answer.output_tokens = _int(usage.get("completion_tokens"))
+    return NO_TOKEN
+
+
+def any_event(data: bytes, answer: Answer) -> int:
+    """Any event of a stream we know nothing of: each counts as a token event, OpenAI's own shape is read as such."""
+    answer.finished = True
+    if data == b"[DONE]":
+        return NO_TOKEN
+    if data[:1] == b"{":
+        body = _any(data)
+        if body.get("error"):
+            answer.error = True
+            return NO_TOKEN
+        if "choices" in body:
+            return openai_event(data, answer)
+    return UNSTATED if data else NO_TOKEN
+
+
+def _has_text(delta: dict[str, Any]) -> bool:
+    # The role is sent before anything was generated; some servers repeat it in every event, then only text counts.
+    for name in _TEXT_FIELDS:
+        value = delta.get(name)
+        if value is not None and (value or "role" not in delta):
+            return True
+    return False
+
+
+def _openai_usage(usage: _Usage, answer: Answer) -> None:
+    answer.input_tokens = usage.prompt_tokens
+    answer.output_tokens = usage.completion_tokens
+    if usage.prompt_tokens_details is not None:
+        answer.cached_tokens = usage.prompt_tokens_details.cached_tokens
+
+
+def _object(value: Any, answer: Answer) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise msgspec.DecodeError("not an object")
+    if value.get("error"):
+        answer.error = True
+    return value
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _int(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

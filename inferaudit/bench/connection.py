@@ -1,0 +1,240 @@
+"""One HTTP/1.1 connection: opened without blocking (TCP, proxy tunnel, TLS), then reused for request after request."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+
+from inferaudit.bench.clock import enable_kernel_stamps
+from inferaudit.bench.endpoint import Endpoint, connect_head
+
+CONNECTING, TUNNEL, HANDSHAKE, IDLE, BUSY, CLOSED = range(6)
+READ, WRITE = 1, 4  # EPOLLIN and EPOLLOUT, POLLIN and POLLOUT
+_MAX_TUNNEL_ANSWER = 65536
+
+
+class ConnectError(Exception):
+    """A connection that did not come to be; `kind` is the error class."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(detail or kind)
+        self.kind = kind
+
+
+class _Callbacks:
+    """What httptools calls: the body's pieces go straight into a list, and each complete message says if it can be followed."""
+
+    __slots__ = ("on_body", "on_message_complete")
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.on_body: Callable[[bytes], None] = pieces.append
+        self.on_message_complete: Callable[[], None] = _nothing
+
+
+def _nothing() -> None:
+    return
+
+
+def _parser(pieces: list[bytes], done: list[bool]) -> Any:
+    callbacks = _Callbacks(pieces)
+
+    def complete() -> None:
+        done.append(keep())  # the parser knows only now: it forgets the headers next
+
+    callbacks.on_message_complete = complete
+    parser = httptools.HttpResponseParser(callbacks)
+    keep = parser.should_keep_alive
+    return parser
+
+
+class Connection:
+    """A connection and the request on it. Stamps are CLOCK_REALTIME nanoseconds.
+
+    `pieces` are the body's parts as they came, `marks` says how many had come at which stamp, `head` is what was read
+    before the first of them.
+    """
+
+    __slots__ = (
+        "connect_ns", "done", "endpoint", "fd", "first", "head", "incoming", "index", "marks", "opened", "out",
+        "outgoing", "parser", "pieces", "read_into", "requests", "scheduled", "sent", "size", "sock", "state", "tls",
+        "unclean",
+    )  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint, address: int = 0) -> None:
+        place = endpoint.addresses[address]
+        self.endpoint = endpoint
+        self.sock = socket.socket(place.family, socket.SOCK_STREAM)
+        self.sock.setblocking(False)
+        if place.family != getattr(socket, "AF_UNIX", None):
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        enable_kernel_stamps(self.sock)
+        self.fd = self.sock.fileno()
+        self.read_into: Any = getattr(self.sock, "recvmsg_into", None)
+        self.pieces: list[bytes] = []
+        self.done: list[bool] = []  # for each complete message: may another follow?
+        self.parser = _parser(self.pieces, self.done)
+        self.head: list[bytes] = []
+        self.marks: list[tuple[int, int]] = []
+        self.out: memoryview | None = None
+        self.tls: ssl.SSLObject | None = None
+        self.incoming = self.outgoing = None  # type: ssl.MemoryBIO | None
+        self.requests = self.size = 0
+        self.index = -1
+        self.scheduled = self.sent = self.first = 0
+        self.connect_ns: int | None = None
+        self.unclean = False
+        self.state = CONNECTING
+        self.opened = time.monotonic_ns()
+        try:
+            self.sock.connect(place.sockaddr)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.close()
+            raise ConnectError(_kind(error), str(error)) from None
+
+    def advance(self) -> int:
+        """Take the next step of opening; the events to wait for, 0 when the connection is ready."""
+        try:
+            if self.state == CONNECTING:
+                code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    raise OSError(code, "connect")
+                try:
+                    self.sock.getpeername()
+                except OSError:
+                    return WRITE
+                if self.endpoint.tunnelled:
+                    self.sock.send(connect_head(self.endpoint))
+                    self.state = TUNNEL
+                    return READ
+                return self._start_tls()
+            if self.state == TUNNEL:
+                return self._tunnel()
+            if self.state == HANDSHAKE:
+                return self._handshake(self.sock.recv(65536))
+        except BlockingIOError:
+            return READ
+        except ssl.SSLError as error:
+            raise ConnectError("tls", getattr(error, "verify_message", "") or error.reason or "") from None
+        except OSError as error:
+            raise ConnectError("tls" if self.state == HANDSHAKE else _kind(error), str(error)) from None
+        return 0
+
+    def write(self, data: bytes) -> bool:
+        """Hand a request to the kernel; False when it did not take all at once (the rest is in `out`)."""
+        if self.tls is not None:
+            assert self.outgoing is not None  # noqa: S101  # set with tls
+            self.tls.write(data)
+            data = self.outgoing.read()
+        try:
+            taken = self.sock.send(data)
+        except BlockingIOError:
+            taken = 0
+        if taken == len(data):
+            return True
+        self.out = memoryview(data)[taken:]
+        return False
+
+    def flush(self) -> bool:
+        """Go on with what `write` left; True when all is out."""
+        if self.out is not None:
+            try:
+                self.out = self.out[self.sock.send(self.out) :]
+            except BlockingIOError:
+                return False
+            if not len(self.out):
+                self.out = None
+        return self.out is None
+
+    def decrypt(self, data: bytes) -> bytes:
+        """The plain text in what was read."""
+        assert self.tls is not None and self.incoming is not None and self.outgoing is not None  # noqa: S101  # set together
+        self.incoming.write(data)
+        parts = []
+        try:
+            while part := self.tls.read(262144):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.unclean = False
+        if self.outgoing.pending:  # an answer to a key update
+            self.sock.send(self.outgoing.read())
+        return b"".join(parts)
+
+    def begin(self, index: int, scheduled: int) -> None:
+        """Get ready for a request."""
+        self.state = BUSY
+        self.index = index
+        self.scheduled = scheduled
+        self.first = self.size = 0
+
+    def clear(self) -> None:
+        """Forget the last answer; what was handed out stays with whom it was given to."""
+        self.pieces.clear()
+        self.done.clear()
+        self.head = []
+        self.marks = []
+        self.out = None
+
+    def close(self) -> None:
+        """Close at once; safe to call twice."""
+        self.state = CLOSED
+        self.sock.close()
+
+    def _start_tls(self) -> int:
+        if self.endpoint.tls is None:
+            return self._ready()
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = self.endpoint.tls.wrap_bio(self.incoming, self.outgoing, server_hostname=self.endpoint.host)
+        self.state = HANDSHAKE
+        return self._handshake(None)
+
+    def _handshake(self, data: bytes | None) -> int:
+        assert self.tls is not None and self.incoming is not None and self.outgoing is not None  # noqa: S101  # set together
+        if data == b"":
+            raise ConnectError("tls", "closed in the handshake")
+        if data:
+            self.incoming.write(data)
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        else:
+            self._ready()
+        if self.outgoing.pending:
+            self.sock.send(self.outgoing.read())
+        return 0 if self.state == IDLE else READ
+
+    def _tunnel(self) -> int:
+        data = self.sock.recv(65536)
+        self.head.append(data)
+        answer = b"".join(self.head)
+        if not data or len(answer) > _MAX_TUNNEL_ANSWER:
+            raise ConnectError("refused", "the proxy closed the tunnel")
+        if b"\r\n\r\n" not in answer:
+            return READ
+        if answer[9:12] != b"200":
+            raise ConnectError("refused", f"the proxy answered {answer[9:12].decode('latin-1')}")
+        self.head = []
+        return self._start_tls()
+
+    def _ready(self) -> int:
+        self.state = IDLE
+        self.connect_ns = time.monotonic_ns() - self.opened
+        return 0
+
+
+def _kind(error: OSError) -> str:
+    if error.errno in (errno.ECONNRESET, errno.EPIPE):
+        return "reset_before_send"
+    if error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return "connect_timeout"
+    return "refused"

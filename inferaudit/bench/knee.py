@@ -1,0 +1,82 @@
+"""The knee: the highest rate at which the objectives hold (without objectives: at which the service keeps up)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from inferaudit.bench.decision import Watch, rounded_up
+from inferaudit.facts.load import Knee, KneeProbe, LoadStage
+from inferaudit.records import ABSENT, RecordTable
+from inferaudit.slo import Objective
+
+MAX_PROBES = 12
+_CLOSE = 1.1  # stop when what holds and what breaks lie within a tenth
+_KEPT_UP = 0.9  # a service that answers less than this share of the arrivals a second is past its knee
+
+Probe = Callable[[float, int], tuple[LoadStage, RecordTable]]
+
+
+def search(
+    probe: Probe, objectives: Sequence[Objective], *, start: float, highest: float | None, stopped: Callable[[], bool]
+) -> Knee:
+    """Grow by half until it breaks, then halve the gap; `probe` runs one open-loop stage at a rate."""
+    holds, breaks = None, None
+    rate = start if highest is None else min(start, highest)
+    probes: list[KneeProbe] = []
+    while len(probes) < MAX_PROBES and not stopped():
+        stage, table = probe(rate, len(probes) + 1)
+        verdict = judge(stage, table, rate, objectives)
+        probes.append(verdict)
+        if verdict.holds:
+            holds = rate
+        else:
+            breaks = rate
+        if holds is None:
+            rate /= 2
+        elif breaks is None:
+            if highest is not None and rate >= highest:
+                break
+            rate = rate * 1.5 if highest is None else min(rate * 1.5, highest)
+        elif breaks / holds <= _CLOSE:
+            break
+        else:
+            rate = (holds * breaks) ** 0.5
+    names = ", ".join(o.dimension for o in objectives)
+    criterion = f"{names} hold" if names else f"at least {_KEPT_UP:.0%} of arrivals answered, errors at most 1 %"
+    return Knee(rate=holds, broken_at=breaks, criterion=criterion, probes=tuple(probes))
+
+
+def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequence[Objective]) -> KneeProbe:
+    """Does this probe hold? Point figures decide (a search needs a direction); the intervals belong to the sustained run."""
+    columns = table.columns
+    failed = sum(1 for e in columns["error"] if table.errors[e] not in ("", "cancelled"))
+    good = [i for i, e in enumerate(columns["error"]) if not e]
+    if not good:
+        return KneeProbe(rate=rate, holds=False, reason="nothing succeeded")
+    span = (max(columns["end_ns"][i] for i in good) - min(columns["scheduled_ns"])) / 1e9
+    achieved = len(good) / span if span > 0 else None
+    planned = (stage.duration_s or span) * rate
+    if failed > 0.01 * len(columns["error"]):
+        return KneeProbe(rate=rate, holds=False, achieved=achieved, reason=f"{failed} requests failed")
+    if achieved is not None and span > 1.5 * planned / rate and achieved < _KEPT_UP * rate:
+        return KneeProbe(rate=rate, holds=False, achieved=achieved, reason="it did not keep up with the arrivals")
+    broken = [o.dimension for o in objectives if not _meets(o, table, good)]
+    return KneeProbe(rate=rate, holds=not broken, achieved=achieved, reason=", ".join(f"{b} broken" for b in broken))
+
+
+def _meets(objective: Objective, table: RecordTable, good: list[int]) -> bool:
+    from inferaudit.latency import percentile, table_percentile
+
+    if objective.percentile is None:
+        return True
+    if objective.metric == "itl":
+        value = table_percentile(table.itl_us[table.stages[0]], objective.percentile)
+        return value is None or value * 1000 <= objective.target * 1e6
+    column = "first_token_ns" if objective.metric == "ttft" else "end_ns"
+    columns = table.columns
+    values = sorted(columns[column][i] - columns["scheduled_ns"][i] for i in good if columns[column][i] != ABSENT)
+    value = percentile(values, objective.percentile)
+    return value is None or value <= objective.target * 1e6
+
+
+__all__ = ["MAX_PROBES", "Watch", "judge", "rounded_up", "search"]

@@ -1,0 +1,169 @@
+"""Request bytes: head, id, length and a JSON body, built from parts that are encoded once."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from inferaudit.bench.endpoint import Endpoint, request_head
+from inferaudit.bench.protocols import Protocol, to_json
+from inferaudit.bench.tokens import Distribution, prompt
+from inferaudit.errors import UsageError
+
+_MARK = "\ue000inferaudit-prompt\ue001"
+_TOKENS = 918_273_645
+_MAX_FILE_BYTES = 1 << 30
+
+
+def builder(
+    endpoint: Endpoint,
+    api: Protocol,
+    *,
+    model: str,
+    stream: bool,
+    headers: Mapping[str, str],
+    run_id: str,
+    seed: int,
+    lengths: tuple[Distribution, Distribution],
+    dataset: Sequence[Any] = (),
+    template: str = "",
+    fixed_body: bytes | None = None,
+    repeat: bool = False,
+) -> Callable[[int], bytes]:
+    """A function from request number to the whole request; the same number gives the same bytes (but for the run's id).
+
+    `fixed_body` is sent as it is; `template` is JSON text with {{prompt}}, {{max_tokens}}, {{model}}, {{index}};
+    `repeat` sends the prompt of number 0 every time (to measure caches).
+    """
+    accept = "text/event-stream, application/x-ndjson, application/json" if stream else "application/json"
+    route = api.target(endpoint.path, model, stream)
+    head = request_head(endpoint, route, headers, accept) + f"X-Request-Id: {run_id}-".encode()
+    body = _body(api, model, stream, seed, lengths, dataset, template, fixed_body)
+
+    def build(number: int) -> bytes:
+        content = body(0 if repeat else number)
+        return b"%s%d\r\nContent-Length: %d\r\n\r\n%s" % (head, number, len(content), content)
+
+    return build
+
+
+def read_dataset(text: str, name: str) -> list[Any]:
+    """JSON Lines: each a prompt (string), an object with `prompt`, `text` or `messages`, or a whole body under `body`."""
+    rows: list[Any] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{name}:{number}: not JSON: {error.msg}") from None
+        if isinstance(row, dict) and not any(key in row for key in ("prompt", "text", "messages", "body", "input")):
+            raise UsageError(f"{name}:{number}: needs prompt, text, input, messages or body")
+        if not isinstance(row, dict | str):
+            raise UsageError(f"{name}:{number}: neither a string nor an object")
+        rows.append(row)
+    if not rows:
+        raise UsageError(f"{name} holds no prompts")
+    return rows
+
+
+def repeated_share(dataset: Sequence[Any]) -> float:
+    """The share of prompts that an earlier one repeats: caches may answer those."""
+    texts = [json.dumps(row, sort_keys=True) for row in dataset]
+    return 1 - len(set(texts)) / len(texts) if texts else 0.0
+
+
+def _body(
+    api: Protocol,
+    model: str,
+    stream: bool,
+    seed: int,
+    lengths: tuple[Distribution, Distribution],
+    dataset: Sequence[Any],
+    template: str,
+    fixed_body: bytes | None,
+) -> Callable[[int], bytes]:
+    if fixed_body is not None:
+        return lambda number: fixed_body
+    inputs, outputs = lengths
+
+    def sizes(number: int) -> tuple[int, int]:
+        if inputs.fixed and outputs.fixed:
+            return int(inputs.values[0]), int(outputs.values[0])
+        rng = random.Random(f"{seed}:{number}:lengths")  # noqa: S311  # reproducible on purpose
+        return inputs.draw(rng), outputs.draw(rng)
+
+    if template:
+        return _from_template(template, model, seed, sizes, dataset)
+    if dataset:
+        return _from_dataset(api, model, stream, sizes, dataset)
+    text = to_json(api.body(model, _MARK, _TOKENS, stream))
+    parts = text.split(_MARK.encode())
+    if len(parts) == 1:  # the API takes no text
+        return lambda number: text
+    if len(parts) > 2 or api.name == "openai-rerank":
+        return lambda number: to_json(api.body(model, prompt(number, sizes(number)[0], seed), sizes(number)[1], stream))
+    before, after = parts[0], parts[1].split(str(_TOKENS).encode())
+
+    def from_words(number: int) -> bytes:
+        words, tokens = sizes(number)
+        return before + prompt(number, words, seed).encode() + str(tokens).encode().join(after)
+
+    return from_words
+
+
+def _from_template(
+    template: str,
+    model: str,
+    seed: int,
+    sizes: Callable[[int], tuple[int, int]],
+    dataset: Sequence[Any],
+) -> Callable[[int], bytes]:
+    sample = _fill(template, model, "prompt", 1, 0)
+    try:
+        json.loads(sample)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"the template is not JSON once filled in: {error.msg} (line {error.lineno})") from None
+
+    def from_template(number: int) -> bytes:
+        words, tokens = sizes(number)
+        text = _prompt_of(dataset[number % len(dataset)]) if dataset else prompt(number, words, seed)
+        return _fill(template, model, text, tokens, number).encode()
+
+    return from_template
+
+
+def _fill(template: str, model: str, text: str, tokens: int, number: int) -> str:
+    filled = template.replace("{{max_tokens}}", str(tokens)).replace("{{index}}", str(number))
+    filled = filled.replace("{{model}}", json.dumps(model)[1:-1])
+    return filled.replace("{{prompt}}", json.dumps(text, ensure_ascii=False)[1:-1])
+
+
+def _from_dataset(
+    api: Protocol, model: str, stream: bool, sizes: Callable[[int], tuple[int, int]], dataset: Sequence[Any]
+) -> Callable[[int], bytes]:
+    def from_dataset(number: int) -> bytes:
+        row = dataset[number % len(dataset)]
+        if isinstance(row, dict) and "body" in row:
+            return to_json(row["body"])
+        tokens = sizes(number)[1]
+        if isinstance(row, dict):
+            tokens = int(row.get("max_tokens", row.get("output_tokens", tokens)))
+        body = api.body(model, _prompt_of(row), tokens, stream)
+        if isinstance(row, dict) and "messages" in row and "messages" in body:
+            body["messages"] = row["messages"]
+        return to_json(body)
+
+    return from_dataset
+
+
+def _prompt_of(row: Any) -> str:
+    if isinstance(row, str):
+        return row
+    for key in ("prompt", "text", "input"):
+        if isinstance(row.get(key), str):
+            return str(row[key])
+    messages = row.get("messages")
+    return "\n".join(str(m.get("content", "")) for m in messages if isinstance(m, dict)) if messages else ""

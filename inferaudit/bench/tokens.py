@@ -1,0 +1,140 @@
+"""How long prompts and answers are, and the prompts themselves.
+
+Synthetic prompts differ from the first token, so that no prefix cache answers for the model. Their length in tokens is
+what was asked for as far as one common word is one token; the server's own usage is what the result counts.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cache
+
+from inferaudit.errors import UsageError
+
+# Frequent English words: one token each in the vocabularies in use. 256 of them, so that a byte picks one.
+WORDS = tuple(
+    """the of and to in is that it for as was with be by on not he his but at are this have from or had an they which
+one you were all her she there would their we him been has when who will no more if out so up said what its about than
+into them can only other time new some could these two may first then do any like my now over such our man me even most
+made after also well way where much your own years work back long here how life must down those part year day both men
+make between state under before world great same right three still home hand place old while last might since us high
+house each small few many number take end people point nation group water fact large far head set form public off let
+given line local almost room side next power early light need best main kind close free land white field table full
+open door real air mind cost body road city food car word left night several plan true voice order south north past
+west east book paper river music stage heart rate star rest view test bank ship sound hard low red cut age law eye sea
+act art ask bad bed big box boy buy call cold deep die dog dry ear eat fall farm fast feel fine fire fish fly foot girl
+gold good gone green ground grow hair half hear hill hold hope horse hot ice idea job join key king knew lady lake lead
+leave leg lie list live lose love map mark meet mile milk moon move name""".split()
+)[:256]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A whole number of tokens, at least 1. `parts` are (weight, low, high, mean, deviation)."""
+
+    kind: str
+    values: tuple[float, ...]
+    weights: tuple[float, ...] = ()
+
+    def draw(self, rng: random.Random) -> int:
+        """One length."""
+        match self.kind:
+            case "fixed":
+                value = self.values[0]
+            case "uniform":
+                value = rng.randint(int(self.values[0]), int(self.values[1]))
+            case "normal":
+                value = rng.gauss(self.values[0], self.values[1])
+            case "lognormal":
+                value = rng.lognormvariate(*_log_parameters(*self.values))
+            case "exponential":
+                value = rng.expovariate(1 / self.values[0])
+            case _:
+                value = rng.choices(self.values, self.weights)[0]
+        return max(1, round(min(value, 10_000_000)))
+
+    @property
+    def mean(self) -> float:
+        """The expected length, for estimates."""
+        if self.kind == "uniform":
+            return sum(self.values) / 2
+        if self.kind == "mix":
+            return sum(v * w for v, w in zip(self.values, self.weights, strict=True)) / sum(self.weights)
+        return self.values[0]
+
+    @property
+    def fixed(self) -> bool:
+        """Are all the same?"""
+        return self.kind == "fixed"
+
+
+def parse_distribution(text: str, flag: str = "--input-tokens") -> Distribution:
+    """``128``, ``uniform:64,256``, ``normal:128,32``, ``lognormal:128,64``, ``exponential:128``, ``mix:64@9,2048@1``."""
+    kind, colon, rest = text.strip().partition(":")
+    try:
+        if not colon:
+            return _checked(Distribution("fixed", (float(int(kind)),)), text, flag)
+        if kind == "mix":
+            parts = [part.partition("@") for part in rest.split(",")]
+            return _checked(
+                Distribution("mix", tuple(float(p[0]) for p in parts), tuple(float(p[2] or 1) for p in parts)), text, flag
+            )
+        values = tuple(float(part) for part in rest.split(","))
+        wanted = {"uniform": 2, "normal": 2, "lognormal": 2, "exponential": 1}.get(kind)
+        if wanted == len(values):
+            return _checked(Distribution(kind, values), text, flag)
+    except ValueError:
+        pass
+    raise UsageError(
+        f"{flag} {text!r}: write a count such as 128, or uniform:LOW,HIGH, normal:MEAN,DEVIATION, "
+        "lognormal:MEAN,DEVIATION, exponential:MEAN, mix:N@WEIGHT,N@WEIGHT"
+    )
+
+
+def prompt(index: int, tokens: int, seed: int) -> str:
+    """A prompt of `tokens` words whose first four differ from those of every other index below 2³²."""
+    number = (index * 0x9E3779B1 + (seed & 0xFFFFFFFF) * 0x85EBCA6B + 0x1B873593) & 0xFFFFFFFF  # odd factor: a bijection
+    unique = [WORDS[(number >> shift) & 0xFF] for shift in (0, 8, 16, 24)]
+    if tokens <= 4:
+        return " ".join(unique[:tokens])
+    text, starts = _filler(seed)
+    words = tokens - 4
+    at = number % _FILLER_WORDS
+    parts = [" ".join(unique)]
+    while words > 0:
+        take = min(words, _FILLER_WORDS - at)
+        parts.append(text[starts[at] : starts[at + take] - 1])
+        words -= take
+        at = 0
+    return " ".join(parts)
+
+
+_FILLER_WORDS = 16384
+
+
+@cache
+def _filler(seed: int) -> tuple[str, tuple[int, ...]]:
+    rng = random.Random(f"{seed}:filler")  # noqa: S311  # reproducible on purpose
+    words = rng.choices(WORDS, k=_FILLER_WORDS)
+    starts, at = [], 0
+    for word in words:
+        starts.append(at)
+        at += len(word) + 1
+    return " ".join(words), (*starts, at)
+
+
+def _log_parameters(mean: float, deviation: float) -> tuple[float, float]:
+    import math
+
+    variance = math.log1p((deviation / mean) ** 2)
+    return math.log(mean) - variance / 2, math.sqrt(variance)
+
+
+def _checked(distribution: Distribution, text: str, flag: str) -> Distribution:
+    low = min(distribution.values[:1] if distribution.kind != "mix" else distribution.values)
+    ordered = distribution.kind != "uniform" or distribution.values[0] <= distribution.values[1]
+    positive = all(v >= 0 for v in distribution.values) and (not distribution.weights or sum(distribution.weights) > 0)
+    if not (1 <= low <= 10_000_000 and ordered and positive):
+        raise UsageError(f"{flag} {text!r}: lengths lie between 1 and 10 000 000 tokens")
+    return distribution

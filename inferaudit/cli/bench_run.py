@@ -1,0 +1,268 @@
+"""What ``inferaudit bench`` does once its options are read: plan, confirm, run, write, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from inferaudit.cli.outputs import write_text
+from inferaudit.cli.progress import Reporter
+from inferaudit.errors import CollectError, UsageError
+from inferaudit.plan import HttpAuth, Limits, LoadPlan, StagePlan
+from inferaudit.slo import parse_objectives, parse_slo_flag
+from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
+
+ARRIVALS = ("constant", "poisson", "burst", "trace")
+DEFAULT_DURATION_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options as given; names are those of the flags."""
+
+    url: str
+    api: str
+    model: str
+    stream: bool | None
+    concurrency: int | None
+    rate: str
+    arrival: str
+    burst: int
+    trace: Path | None
+    requests: int | None
+    duration: str
+    until_decided: bool
+    warmup: int
+    profile: str
+    find_knee: bool
+    slo: str
+    timeout: str
+    timeout_headers: str
+    timeout_stall: str
+    input_tokens: str
+    output_tokens: str
+    dataset: Path | None
+    template: Path | None
+    keep_alive: bool
+    workers: str
+    seed: int | None
+    limit_rate: str
+    limit_tokens: str
+    dry_run: bool
+    records: Path | None
+    from_: Path | None
+    header_env: list[str] | None
+    api_key_env: str
+    ca: str
+    insecure: bool
+    yes: bool
+    quiet: bool
+    no_progress: bool
+    output: list[str] | None
+
+
+def run_bench(asked: Asked) -> int:
+    """The exit code."""
+    outputs = _outputs(asked.output)
+    if asked.from_ is not None:
+        return _again(asked, asked.from_, outputs)
+    plan = load_plan(asked)
+    from inferaudit.bench.endpoint import resolve
+    from inferaudit.bench.profiles import check_limits, describe
+    from inferaudit.bench.protocols import protocol
+
+    protocol(plan.api)
+    check_limits(plan)
+    if asked.dry_run:
+        print("\n".join(describe(plan)))
+        return 0
+    reporter = Reporter(quiet=asked.quiet, progress=not asked.no_progress)
+    if not asked.yes and not resolve(plan.url, plan.api, plan.auth).local:
+        _confirm(plan, reporter, describe(plan))
+    return _run(plan, reporter, outputs)
+
+
+def load_plan(asked: Asked) -> LoadPlan:
+    """The plan that the options ask for; :class:`UsageError` where they contradict each other."""
+    if not asked.url:
+        raise UsageError("which endpoint? for example: inferaudit bench http://127.0.0.1:8000 --model m --concurrency 8")
+    slo = {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else {}
+    workers: int | Literal["auto"] = "auto" if asked.workers == "auto" else parse_count(asked.workers)
+    headers = []
+    for pair in asked.header_env or ():
+        name, equals, variable = pair.partition("=")
+        if not equals or not name or not variable:
+            raise UsageError(f"--header-env {pair!r}: write NAME=ENVVAR")
+        headers.append((name, variable))
+    return LoadPlan(
+        url=asked.url,
+        api=asked.api,
+        model=asked.model,
+        profile=asked.profile or "bench",
+        stages=_stages(asked),
+        stream=asked.stream,
+        warmup=asked.warmup,
+        timeout_s=parse_duration_s(asked.timeout),
+        timeout_headers_s=parse_duration_s(asked.timeout_headers) if asked.timeout_headers else None,
+        timeout_stall_s=parse_duration_s(asked.timeout_stall) if asked.timeout_stall else None,
+        input_tokens=asked.input_tokens,
+        output_tokens=asked.output_tokens,
+        # A seed of its own by default: the prompts of an earlier run may still be in the server's caches.
+        seed=int.from_bytes(os.urandom(4)) if asked.seed is None else asked.seed,
+        workers=workers,
+        dataset=str(asked.dataset or ""),
+        template=str(asked.template or ""),
+        trace=str(asked.trace or ""),
+        slo=slo,
+        limits=Limits(
+            rate=parse_rate_per_s(asked.limit_rate) if asked.limit_rate else None,
+            tokens=parse_count(asked.limit_tokens) if asked.limit_tokens else None,
+        ),
+        auth=HttpAuth(tuple(headers), asked.api_key_env, asked.ca, asked.insecure),
+        records=str(asked.records or ""),
+        keep_alive=asked.keep_alive,
+    )
+
+
+def _stages(asked: Asked) -> tuple[StagePlan, ...]:
+    from inferaudit.bench.profiles import profile_stages
+
+    rate = parse_rate_per_s(asked.rate) if asked.rate else None
+    duration = parse_duration_s(asked.duration) if asked.duration else None
+    if rate is not None and asked.concurrency is not None:
+        raise UsageError("--rate (open loop) and --concurrency (closed loop) exclude each other")
+    if asked.arrival not in ARRIVALS:
+        raise UsageError(f"--arrival {asked.arrival!r}: known are {', '.join(ARRIVALS)}")
+    if asked.profile:
+        return profile_stages(
+            asked.profile, rate=rate, concurrency=asked.concurrency, duration_s=duration, requests=asked.requests
+        )
+    trace = asked.arrival == "trace"
+    if duration is None and asked.requests is None and not trace:
+        duration = 8.0 if asked.find_knee else DEFAULT_DURATION_S
+    if asked.find_knee:
+        start = () if rate is None else (StagePlan("start", rate=rate, duration_s=duration),)
+        first = start or (StagePlan("start", concurrency=asked.concurrency or 1, duration_s=duration or DEFAULT_DURATION_S),)
+        return (*first, StagePlan("knee", duration_s=duration or 8.0, search=True))
+    closed = rate is None and not trace
+    return (
+        StagePlan(
+            "sustained",
+            concurrency=(asked.concurrency or 1) if closed else None,
+            rate=rate,
+            arrival=asked.arrival,  # type: ignore[arg-type]  # one of ARRIVALS
+            burst=asked.burst,
+            requests=asked.requests,
+            duration_s=duration,
+            until_decided=asked.until_decided,
+        ),
+    )
+
+
+def _run(plan: LoadPlan, reporter: Reporter, outputs: list[tuple[str, Path | None]]) -> int:
+    from inferaudit.bench.runner import run_load
+    from inferaudit.benchmark import benchmark_section
+
+    with _stoppable() as (stop, signals), reporter:
+        try:
+            outcome = run_load(plan, progress=reporter.load, stop=stop)
+        except CollectError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 3
+    section = benchmark_section(outcome.result, outcome.records, plan.slo)
+    return _deliver(section, plan.slo, outputs, signals[0] if signals else None, quiet=reporter.quiet)
+
+
+def _again(asked: Asked, path: Path, outputs: list[tuple[str, Path | None]]) -> int:
+    """Everything recomputed from a records file."""
+    import msgspec
+
+    from inferaudit.benchmark import benchmark_section
+    from inferaudit.facts.load import LoadResult
+    from inferaudit.records import from_npz
+
+    try:
+        records = from_npz(path.read_bytes())
+        result = msgspec.convert(records.meta["result"], LoadResult)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, msgspec.ValidationError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    slo = {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else dict(result.slo)
+    return _deliver(benchmark_section(result, records, slo), slo, outputs, None, quiet=asked.quiet)
+
+
+def _deliver(
+    section: dict[str, Any],
+    slo: Any,
+    outputs: list[tuple[str, Path | None]],
+    signalled: int | None,
+    *,
+    quiet: bool,
+) -> int:
+    from inferaudit.cli.bench_text import terminal
+    from inferaudit.cli.bench_verdict import exit_code, judge
+
+    judged = judge(section, slo)
+    document = {"schema": "inferaudit.bench/v1", "benchmark": section, "objectives": judged}
+    for name, path in outputs:
+        if name == "json":
+            text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        else:
+            text = terminal(section, judged)
+        if path is None:
+            sys.stdout.write(text)
+        else:
+            write_text(path, text)
+    code = exit_code(section, judged) if signalled is None else 128 + signalled
+    if not quiet:
+        said = {0: "ok", 1: "an objective is broken", 3: "no verdict"}.get(code, "interrupted, this is what was measured")
+        print(f"inferaudit bench: {said}", file=sys.stderr)
+    return code
+
+
+def _outputs(values: list[str] | None) -> list[tuple[str, Path | None]]:
+    outputs: list[tuple[str, Path | None]] = []
+    for value in values or ("terminal",):
+        name, equals, path = value.partition("=")
+        if name not in ("terminal", "json") or (equals and not path):
+            raise UsageError(f"-o {value!r}: bench writes terminal or json, with =PATH for a file")
+        outputs.append((name, Path(path) if path and path != "-" else None))
+    if sum(path is None for _, path in outputs) > 1:
+        raise UsageError("two outputs on stdout; give all but one a path, for example -o json=bench.json")
+    return outputs
+
+
+def _confirm(plan: LoadPlan, reporter: Reporter, lines: list[str]) -> None:
+    for text in lines:
+        reporter.note(text)
+    if not sys.stdin.isatty():
+        raise UsageError(f"{plan.url} is not this machine: give --yes to put load on it")
+    if not reporter.confirm(f"put this load on {plan.url}?"):
+        raise UsageError("not confirmed; nothing was sent")
+
+
+@contextmanager
+def _stoppable() -> Iterator[tuple[threading.Event, list[int]]]:
+    """Ctrl-C and SIGTERM end the load cleanly, once; the second time they act as ever."""
+    stop, signals = threading.Event(), list[int]()
+
+    def hear(number: int, _: object) -> None:
+        signals.append(number)
+        stop.set()
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop, signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
