@@ -146,7 +146,7 @@ class HealthRoute(_Strict, frozen=True):
 class MetricName(_Strict, frozen=True):
     """A metric as it stands on the wire. `unit` is that of its values; `labels` those that matter; newest names first.
 
-    `total_of` histograms: the concept is the ``_sum`` or ``_count`` of this family. `select` narrows by labels.
+    `select` narrows by labels (patterns; ``!`` in front negates). `counts_errors` False: failures are counted apart.
     """
 
     name: str
@@ -154,6 +154,7 @@ class MetricName(_Strict, frozen=True):
     unit: str = ""
     labels: list[str] = msgspec.field(default_factory=list)
     select: dict[str, str] = msgspec.field(default_factory=dict)
+    counts_errors: bool = True
     since: str = ""
     until: str = ""
     note: str = ""

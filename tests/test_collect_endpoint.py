@@ -299,8 +299,15 @@ def test_golden_requests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["- {prompt: x}", "- {prompt: x, expect: {}}", "- {expect: {contains: x}}", "[]", "{", "- {prompt: x, expect: {matches: '('}}"],
-)  # fmt: skip
+    [
+        "- {prompt: x}",
+        "- {prompt: x, expect: {}}",
+        "- {expect: {contains: x}}",
+        "[]",
+        "{",
+        "- {prompt: x, expect: {matches: '('}}",
+    ],
+)
 def test_a_bad_golden_file_is_a_usage_error(tmp_path: Path, text: str) -> None:
     golden = tmp_path / "golden.yaml"
     golden.write_text(text)
