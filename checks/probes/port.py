@@ -1,0 +1,44 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.engine_args import engine_of, engine_port
+from inferaudit.probe_timing import port_number, read_probe
+
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
+
+@check(
+    title="Probes ask a port that the server listens on",
+    severity=Severity.HIGH,
+    needs=("workload.containers",),
+    optional=("service.configmaps",),
+    remediation=(
+        "Name one of the container's ports in the probe, and let it be the port that the server was told to open."
+    ),
+    references=(
+        "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/",
+    ),
+)
+def port(snapshot: Snapshot) -> Iterator[Judgement]:
+    """A probe on the wrong port fails for ever: the pod is never ready, or is restarted without end.
+
+    A name that no port has is as wrong as a number that the server was not told.
+    """
+    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    for container in snapshot.fact("workload.containers"):
+        told = engine_port(engine_of(container, maps)) if container["serving"] else None
+        declared = {p.get("containerPort") for p in container.get("ports") or ()}
+        for name in _PROBES:
+            probe = read_probe(container, name)
+            if probe is None or probe.port is None:
+                continue
+            number = port_number(container, probe.port)
+            seen = Evidence(f"{name}.port", probe.port, sorted({*declared, *([told] if told else [])} - {None}))
+            if number is None:
+                yield failed(container["subject"], f"{name}: no port is called {probe.port}", seen, key=name)
+            elif told and number != told and number not in declared:
+                yield failed(
+                    container["subject"], f"{name} asks port {number}; the server opens {told}", seen, key=name
+                )
+            else:
+                yield passed(container["subject"], f"{name} asks port {number}", seen, key=name)
