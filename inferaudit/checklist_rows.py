@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inferaudit.checklists import Checklist, ChecklistItem, merged_items, worst
+from inferaudit.checklists import Checklist, ChecklistItem, all_items, worst
 from inferaudit.facts.process import AttestationFact
 from inferaudit.model import Finding, Outcome, Phase, Snapshot
+
+# Points of a settled row, as the ML Test Score gives them: half for what a person showed, full for what is automated.
+AUTOMATED = 1.0
+ATTESTED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ def checklist_section(
         {
             "id": checklist.id,
             "title": checklist.title,
-            "items": [_item(item, checklist, by_check, attested, today) for item in _items(checklist, by_id)],
+            "items": [_item(item, checklist, by_check, attested, today) for item in all_items(checklist, by_id)],
         }
         for checklist in by_id.values()
     ]
@@ -51,24 +55,20 @@ def unattested(section: Sequence[Mapping[str, Any]], phase: Phase) -> tuple[str,
     )
 
 
-def _items(checklist: Checklist, by_id: Mapping[str, Checklist]) -> tuple[ChecklistItem, ...]:
-    return (*checklist.items, *merged_items([by_id[name] for name in checklist.merge if name in by_id]))
-
-
 def _item(
     item: ChecklistItem,
     checklist: Checklist,
     by_check: Mapping[str, Sequence[Finding]],
-    attested: Mapping[str, AttestationFact],
+    attested: Mapping[str, Sequence[AttestationFact]],
     today: str,
 ) -> dict[str, Any]:
-    attestation = attested.get(item.id) or attested.get(f"{checklist.id}.{item.id}")
-    valid = _valid(attestation, today)
+    attestation, valid = _attestation(item, checklist, attested, today)
     findings = [f for check in item.checks for f in by_check.get(check, ())]
     row = _settle(item, findings, valid)
     return {
         "id": item.id,
         "title": item.title,
+        "part": item.part or None,
         "phase": item.phase.value,
         "priority": item.priority,
         "effort": item.effort or None,
@@ -93,39 +93,65 @@ def _item(
 
 
 def _settle(item: ChecklistItem, findings: Sequence[Finding], valid: bool) -> _Row:
-    outcomes = [f.outcome for f in findings if f.waiver is None]
-    status = worst(outcomes) if outcomes or not item.checks else Outcome.UNKNOWN
-    seen = {o: sum(f.outcome is o for f in findings) for o in Outcome}
-    said = ", ".join(f"{count} {outcome.value.replace('_', ' ')}" for outcome, count in seen.items() if count)
-    if item.checks and not findings:
-        said = "none of its checks was asked"
-    if item.attest == "none" or status is Outcome.FAIL:
-        return _Row(status, 1.0 if status is Outcome.PASS else 0.0, said)
-    if item.attest == "both":
-        together = status if not item.checks or status in (Outcome.UNKNOWN, Outcome.REVIEW) else None
-        if valid:
-            settled = Outcome.PASS if not item.checks else (together or Outcome.PASS)
-            return _Row(settled, 0.5 if settled is Outcome.PASS else 0.0, f"attested; {said}" if said else "attested")
-        return _Row(
-            worst((status, Outcome.REVIEW)) if item.checks else Outcome.REVIEW,
-            0.0,
-            f"awaits an attestation; {said}" if said else "awaits an attestation",
-        )
-    if status is Outcome.PASS:
-        return _Row(status, 1.0, said)
-    if valid:
-        return _Row(Outcome.PASS, 0.5, f"attested; {said}" if said else "attested")
+    """A waived failure stays a failure here: the waiver lifts the gate, it does not satisfy the row."""
+    asked = {f.check for f in findings}
+    unasked = [check for check in item.checks if check not in asked]
+    status = worst((*(f.outcome for f in findings), *(Outcome.UNKNOWN for _ in unasked)))
+    said = _said(findings, unasked)
+    attested = f"attested; {said}" if said else "attested"
+    awaits = f"awaits an attestation; {said}" if said else "awaits an attestation"
     if not item.checks:
-        return _Row(Outcome.REVIEW, 0.0, "awaits an attestation")
-    return _Row(status, 0.0, f"{said}; an attestation would settle it" if status is not Outcome.NOT_APPLICABLE else said)
+        return _Row(Outcome.PASS, ATTESTED, attested) if valid else _Row(Outcome.REVIEW, 0.0, awaits)
+    if item.attest == "none" or status is Outcome.FAIL:
+        return _Row(status, AUTOMATED if status is Outcome.PASS else 0.0, said)
+    if item.attest == "both":
+        if not valid:
+            return _Row(worst((status, Outcome.REVIEW)), 0.0, awaits)
+        settled = worst((status, Outcome.PASS))
+        return _Row(settled, ATTESTED if settled is Outcome.PASS else 0.0, attested)
+    if status is Outcome.PASS:
+        return _Row(status, AUTOMATED, said)
+    if valid:
+        return _Row(Outcome.PASS, ATTESTED, attested)
+    return _Row(status, 0.0, said if status is Outcome.NOT_APPLICABLE else f"{said}; an attestation would settle it")
 
 
-def _attestations(snapshot: Snapshot) -> dict[str, AttestationFact]:
+def _said(findings: Sequence[Finding], unasked: Sequence[str]) -> str:
+    counts = Counter(f.outcome for f in findings if f.waiver is None)
+    parts = [f"{counts[o]} {o.value.replace('_', ' ')}" for o in Outcome if counts[o]]
+    waived = sum(f.waiver is not None for f in findings)
+    parts += [f"{waived} fail (waived)"] if waived else []
+    parts += [f"not asked: {', '.join(unasked)}"] if unasked else []
+    return ", ".join(parts)
+
+
+def _attestations(snapshot: Snapshot) -> dict[str, list[AttestationFact]]:
     fact = snapshot.facts.get("process.attestations")
-    return {a.item: a for a in fact.value} if fact and fact.error is None else {}
+    by_item: dict[str, list[AttestationFact]] = defaultdict(list)
+    for attestation in fact.value if fact and fact.error is None else ():
+        by_item[attestation.item].append(attestation)
+    return by_item
 
 
-def _valid(attestation: AttestationFact | None, today: str) -> bool:
-    if attestation is None or attestation.verified is False or attestation.date > today:
+def _attestation(
+    item: ChecklistItem, checklist: Checklist, attested: Mapping[str, Sequence[AttestationFact]], today: str
+) -> tuple[AttestationFact | None, bool]:
+    """The row's best attestation and whether it is valid: one that counts before one that does not, then the newest.
+
+    Rows that were merged are judged by the same checks, hence they are one question: an answer to one answers all.
+    """
+    names = dict.fromkeys((item.id, f"{checklist.id}.{item.id}", f"{checklist.id}/{item.id}"))
+    for origin in item.origins:
+        names |= dict.fromkeys((origin, origin.replace("/", ".", 1), origin.partition("/")[2]))
+    given = [attestation for name in names for attestation in attested.get(name, ())]
+    if not given:
+        return None, False
+    best = max(given, key=lambda a: (attestation_valid(a, today), a.date, a.evidence))
+    return best, attestation_valid(best, today)
+
+
+def attestation_valid(attestation: AttestationFact, today: str) -> bool:
+    """True while it counts: not dated ahead, not past its expiry, and its evidence not known to be missing."""
+    if attestation.verified is False or attestation.date > today:
         return False
     return attestation.expires is None or today <= attestation.expires

@@ -6,7 +6,7 @@ attestation settles a row whose checks are ``unknown`` or ``review``, never one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,14 +15,21 @@ import yaml
 from inferaudit.errors import CatalogError
 from inferaudit.model import Outcome, Phase
 
+PRIORITIES = ("critical", "high", "medium", "low")
+_STRICTEST_FIRST = ("both", "none", "either")
 _WORST_FIRST = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW, Outcome.PASS)
 
 
 class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row. `attest`: ``none`` (checks alone), ``either`` (an attestation settles what checks cannot), ``both``."""
+    """One row. `attest`: ``none`` (checks alone), ``either`` (an attestation settles what checks cannot), ``both``.
+
+    `part` is the heading it stands under, `ask` the evidence that a person should supply, `origins` the rows that were
+    merged into it.
+    """
 
     id: str
     title: str
+    part: str = ""
     phase: Phase = Phase.BEFORE
     priority: Literal["critical", "high", "medium", "low"] = "high"
     effort: str = ""
@@ -68,15 +75,43 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome.NOT_APPLICABLE if seen else Outcome.UNKNOWN
 
 
+def all_items(checklist: Checklist, by_id: Mapping[str, Checklist]) -> tuple[ChecklistItem, ...]:
+    """A list's own rows, then those it merges; :class:`CatalogError` for a list that is not there or merges itself."""
+    return (*checklist.items, *merged_items([_flat(name, by_id, (checklist.id,)) for name in checklist.merge]))
+
+
+def _flat(name: str, by_id: Mapping[str, Checklist], above: tuple[str, ...]) -> Checklist:
+    if name in above:
+        raise CatalogError(f"checklist {above[0]}: it merges itself by way of {' → '.join((*above, name))}")
+    if name not in by_id:
+        raise CatalogError(f"checklist {above[-1]}: it merges {name!r}, and there is no such checklist")
+    checklist = by_id[name]
+    inner = [_flat(each, by_id, (*above, name)) for each in checklist.merge]
+    return msgspec.structs.replace(checklist, items=(*checklist.items, *merged_items(inner)), merge=())
+
+
 def merged_items(checklists: Sequence[Checklist]) -> tuple[ChecklistItem, ...]:
-    """The rows of several lists; those with the same non-empty set of checks become one that lists all its origins."""
-    rows: dict[object, ChecklistItem] = {}
+    """The rows of several lists; those with the same non-empty set of checks become one that lists all its origins.
+
+    A merged row keeps the words of the first and asks as much as the strictest: due with the earliest, as urgent as the
+    most urgent, and settled by an attestation only where each of them would be.
+    """
+    groups: dict[object, list[tuple[tuple[str, ...], ChecklistItem]]] = {}
     for checklist in checklists:
         for item in checklist.items:
-            origin = f"{checklist.id}/{item.id}"
-            key: object = frozenset(item.checks) if item.checks else origin
-            first = rows.get(key)
-            rows[key] = msgspec.structs.replace(
-                first or item, origins=(*(first.origins if first else ()), origin)
-            )
-    return tuple(rows.values())
+            origins = item.origins or (f"{checklist.id}/{item.id}",)
+            key: object = frozenset(item.checks) if item.checks else origins
+            groups.setdefault(key, []).append((origins, item))
+    return tuple(_merged(group) for group in groups.values())
+
+
+def _merged(group: Sequence[tuple[tuple[str, ...], ChecklistItem]]) -> ChecklistItem:
+    items = [item for _, item in group]
+    return msgspec.structs.replace(
+        items[0],
+        phase=min((item.phase for item in items), key=list(Phase).index),
+        priority=min((item.priority for item in items), key=PRIORITIES.index),
+        attest=min((item.attest for item in items), key=_STRICTEST_FIRST.index),
+        ask=" ".join(dict.fromkeys(item.ask for item in items if item.ask)),
+        origins=tuple(dict.fromkeys(origin for origins, _ in group for origin in origins)),
+    )
