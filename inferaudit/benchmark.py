@@ -15,7 +15,6 @@ from inferaudit.facts.load import LoadResult, LoadStage
 from inferaudit.latency import (
     NS_PER_MS,
     goodput,
-    is_good,
     mean_in_flight,
     rate_per_s,
     summarise,
@@ -157,7 +156,9 @@ def stage_section(
         },
         "tokens": _tokens(columns, ok),
         "errors": _errors(records, rows),
-        "in_flight": mean_in_flight(((sent[i], ends[i]) for i in rows if sent[i] != ABSENT), start, end) if rows else None,
+        "in_flight": mean_in_flight(((sent[i], ends[i]) for i in rows if sent[i] != ABSENT), start, end)
+        if rows
+        else None,
         "latency_table_us": tabulate(e2e, 1000),
         "ttft_table_us": tabulate(ttft, 1000),
         "itl_table_us": [list(pair) for pair in itl],
@@ -243,13 +244,10 @@ def _knee(result: LoadResult) -> dict[str, Any] | None:
 def _empty() -> dict[str, Any]:
     """The keys of a stage when no stage stands for the whole."""
     return {
-        **{key: NOT_MEASURED for key in ("latency_ms", "ttft_ms", "itl_ms", "tpot_ms")},
+        **dict.fromkeys(("latency_ms", "ttft_ms", "itl_ms", "tpot_ms"), NOT_MEASURED),
         **dict.fromkeys(("request_rate", "token_rate", "goodput")),
         "requests": dict.fromkeys(("scheduled", "sent", "ok", "failed", "cancelled")),
         "tokens": dict.fromkeys(("input", "output", "cached", "source")),
         "errors": {},
         "client": {"lag_ms": None, "limited": None, "falsifies": [], "advice": None},
     }
-
-
-__all__ = ["FORMULAS", "benchmark_section", "is_good", "judged_stage", "row_values", "stage_outcomes", "stage_section"]

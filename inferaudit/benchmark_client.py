@@ -40,7 +40,9 @@ def client_section(
     if report.workers_lost:
         reasons["request_rate"] = f"{report.workers_lost} of {report.workers} workers were lost"
     if abs(report.clock_step_ns) > MAX_STEP_NS:
-        reasons["latency_ms"] = f"the system clock was set by {report.clock_step_ns / NS_PER_MS:.0f} ms during the stage"
+        reasons["latency_ms"] = (
+            f"the system clock was set by {report.clock_step_ns / NS_PER_MS:.0f} ms during the stage"
+        )
     return {
         "lag_ms": _lag(report),
         "slip_ms": {"p50": _ms(p50), "p99": _ms(p99)} if open_loop else None,
@@ -68,7 +70,9 @@ def _judge_sending(
         if p99 > max(SMALL_SLIP_NS, SLIP_SHARE * median):
             reasons["latency_ms"] = f"requests were sent late: {p99 / NS_PER_MS:.1f} ms at P99"
         if report.waited_for_connection:
-            reasons["latency_ms"] = f"up to {report.waited_for_connection} requests waited for a connection of the client"
+            reasons["latency_ms"] = (
+                f"up to {report.waited_for_connection} requests waited for a connection of the client"
+            )
     elif p50 > SMALL_TURNAROUND_NS and p50 > SMALL_SHARE * (p50 + median):
         share = p50 / (p50 + median)
         reasons["request_rate"] = f"{share:.0%} of a stream's time went by between its requests, in the client"
@@ -80,7 +84,9 @@ def _judge_reading(reasons: dict[str, str], result: LoadResult, report: Any, fig
         if lag > max(ITL_LAG_NS, ITL_LAG_SHARE * itl["p99"] * NS_PER_MS):
             reasons["itl_ms"] = f"reads came {lag / NS_PER_MS:.1f} ms late at P99, which merges tokens"
     elif result.clock == "user" and (report.cpu_share or 0) > 0.8:
-        reasons["latency_ms"] = "there are no kernel stamps here, and the client was busy: its own delay is in every figure"
+        reasons["latency_ms"] = (
+            "there are no kernel stamps here, and the client was busy: its own delay is in every figure"
+        )
 
 
 def _lag(report: Any) -> dict[str, float | None] | None:

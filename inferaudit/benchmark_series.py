@@ -54,12 +54,17 @@ def _timeline(result: LoadResult, records: RecordTable) -> list[dict[str, Any]]:
     buckets: list[list[int]] = [[] for _ in range(slices)]
     for i, at in enumerate(columns["end_ns"]):
         buckets[min(slices - 1, (at - start) // width)].append(i)
-    open_loop = {n for n, name in enumerate(records.stages) if any(s.name == name and s.concurrency is None for s in result.stages)}
+    open_loop = {
+        n
+        for n, name in enumerate(records.stages)
+        if any(s.name == name and s.concurrency is None for s in result.stages)
+    }
     points = []
     for number, rows in enumerate(buckets):
         good = [i for i in rows if not columns["error"][i]]
         values = sorted(
-            columns["end_ns"][i] - columns["scheduled_ns" if columns["stage"][i] in open_loop else "sent_ns"][i] for i in good
+            columns["end_ns"][i] - columns["scheduled_ns" if columns["stage"][i] in open_loop else "sent_ns"][i]
+            for i in good
         )
         points.append(
             {

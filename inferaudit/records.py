@@ -122,9 +122,11 @@ def merge(tables: Sequence[RecordTable]) -> RecordTable:
         stage_map = [stages.index(name) for name in table.stages]
         error_map = [errors.index(name) for name in table.errors]
         for at in range(len(table)):
-            row = {name: column[at] for name, column in table.columns.items()}
-            row["stage"], row["error"] = stage_map[row["stage"]], error_map[row["error"]]
-            rows.append((row["stage"], row["number"], row["worker"], row["scheduled_ns"], number, at, *row.values()))
+            cells = {name: column[at] for name, column in table.columns.items()}
+            cells["stage"], cells["error"] = stage_map[cells["stage"]], error_map[cells["error"]]
+            rows.append(
+                (cells["stage"], cells["number"], cells["worker"], cells["scheduled_ns"], number, at, *cells.values())
+            )
     rows.sort()
     columns = {name: array("q", (row[6 + i] for row in rows)) for i, name in enumerate(COLUMNS)}
     tokens, offsets = array("q"), array("q")

@@ -33,7 +33,9 @@ class Watch:
     """Collects tallies of one stage and says, when asked, whether every objective is decided."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
-        self.objectives = [o for o in objectives if o.percentile is not None or o.metric in ("error_rate", "availability")]
+        self.objectives = [
+            o for o in objectives if o.percentile is not None or o.metric in ("error_rate", "availability")
+        ]
         self.tallies: Tallies = {}
         self.looks = 0
         self.decided: dict[str, str] = {}

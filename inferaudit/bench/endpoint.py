@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment
+from urllib.request import proxy_bypass_environment as bypasses  # type: ignore[attr-defined]  # typeshed omits it
 
 from inferaudit.bench.protocols import base_path
 from inferaudit.errors import UsageError
@@ -159,9 +160,11 @@ def _proxy(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> Pro
     if environ is os.environ:
         proxies = getproxies_environment()
     else:
-        proxies = {k.lower().removesuffix("_proxy"): v for k, v in environ.items() if k.lower().endswith("_proxy") and v}
+        proxies = {
+            k.lower().removesuffix("_proxy"): v for k, v in environ.items() if k.lower().endswith("_proxy") and v
+        }
     url = proxies.get(scheme) or proxies.get("all")
-    if not url or is_local(host) or proxy_bypass_environment(f"{host}:{port}", proxies):
+    if not url or is_local(host) or bypasses(f"{host}:{port}", proxies):
         return None
     parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
     if parts.scheme != "http" or not parts.hostname:

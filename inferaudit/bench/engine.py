@@ -468,7 +468,11 @@ class Engine:
             number, scheduled = connection.index, connection.scheduled
             never = not self.report.completed and not any(c.requests for c in self._connections.values())
             self._drop(connection)
-            if never and error.kind in ("refused", "connect_timeout") and self._address + 1 < len(self.endpoint.addresses):
+            if (
+                never
+                and error.kind in ("refused", "connect_timeout")
+                and self._address + 1 < len(self.endpoint.addresses)
+            ):
                 self._address += 1
                 return self._try_open(number, scheduled)
             if number >= 0:

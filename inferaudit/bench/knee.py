@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from inferaudit.bench.decision import Watch, rounded_up
 from inferaudit.facts.load import Knee, KneeProbe, LoadStage
 from inferaudit.records import ABSENT, RecordTable
 from inferaudit.slo import Objective
@@ -77,6 +76,3 @@ def _meets(objective: Objective, table: RecordTable, good: list[int]) -> bool:
     values = sorted(columns[column][i] - columns["scheduled_ns"][i] for i in good if columns[column][i] != ABSENT)
     value = percentile(values, objective.percentile)
     return value is None or value <= objective.target * 1e6
-
-
-__all__ = ["MAX_PROBES", "Watch", "judge", "rounded_up", "search"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing as mp
 import time
 from collections.abc import Callable
@@ -98,10 +99,8 @@ class Pool:
         if self._local is not None:
             self._local.close()
         for worker, pipe in self._pipes.items():
-            try:
+            with contextlib.suppress(OSError):
                 pipe.send(("close",))
-            except OSError:
-                pass
             self._processes[worker].join(2)
             if self._processes[worker].is_alive():
                 self._processes[worker].kill()

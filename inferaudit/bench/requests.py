@@ -150,7 +150,7 @@ def _from_dataset(
             return to_json(row["body"])
         tokens = sizes(number)[1]
         if isinstance(row, dict):
-            tokens = int(row.get("max_tokens", row.get("output_tokens", tokens)))
+            tokens = int(row.get("max_tokens") or row.get("output_tokens") or tokens)
         body = api.body(model, _prompt_of(row), tokens, stream)
         if isinstance(row, dict) and "messages" in row and "messages" in body:
             body["messages"] = row["messages"]

@@ -6,6 +6,7 @@ import math
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from inferaudit.bench.selfknowledge import client_report
 from inferaudit.bench.tokens import parse_distribution
 from inferaudit.bench.worker import CANCEL_STAGE, STOP_ISSUING, Beat, Setup
 from inferaudit.errors import CollectError, UsageError
-from inferaudit.facts.load import Knee, KneeProbe, LoadResult, LoadStage
+from inferaudit.facts.load import Knee, LoadResult, LoadStage
 from inferaudit.latency import NS_PER_MS, PERCENTILES, percentile
 from inferaudit.plan import LoadPlan, StagePlan
 from inferaudit.records import ABSENT, RecordTable, merge, to_npz
@@ -98,7 +99,9 @@ def run_load(
     setups = [replace(setup, worker=i, workers=workers, max_connections=limit) for i in range(workers)]
     streams = max((s.concurrency or 0 for s in plan.stages), default=0)
     if streams > limit * workers:
-        raise UsageError(f"{streams} streams need more open files than the limit of this process ({limit}); raise ulimit -n")
+        raise UsageError(
+            f"{streams} streams need more open files than the limit of this process ({limit}); raise ulimit -n"
+        )
     pool = Pool(setups)
     run = _Run(plan, pool, stop, progress)
     started = time.time_ns()
@@ -172,7 +175,7 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
         latencies.extend(beat.latencies)
         del latencies[:-_LIVE_SAMPLES]
         completed = sum(b.completed for b in beats.values())
-        failed = max(sum(b.failed for b in beats.values()), watch.tallies.get("requests", {}).get(1, 0))
+        failed = max(sum(b.failed for b in beats.values()), watch.tallies.get("requests", Counter())[1])
         run.tokens = before + sum(b.tokens for b in beats.values())
         now = time.monotonic()
         if run.progress is not None and now - last >= 0.2:
@@ -204,7 +207,9 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
     if run.stop.is_set():
         stopped = "interrupted"
     if not stopped:
-        stopped = "duration" if stage.duration_s is not None and (stage.requests or math.inf) > len(table) else "requests"
+        stopped = (
+            "duration" if stage.duration_s is not None and (stage.requests or math.inf) > len(table) else "requests"
+        )
     _warn(run, stage, outcome, stopped, stepped)
     done = LoadStage(
         name=stage.name,
@@ -261,7 +266,11 @@ def _outcome(run: _Run, setup: Setup, started: int, series: dict[str, Any], work
     unstamped = sum(stage.client.reads_unstamped for stage in run.stages)
     from inferaudit.bench.endpoint import resolve
 
-    endpoint = resolve(plan.url, plan.api, plan.auth) if run.pool.endpoint_worker is None else run.pool.endpoint_worker.endpoint
+    endpoint = (
+        resolve(plan.url, plan.api, plan.auth)
+        if run.pool.endpoint_worker is None
+        else run.pool.endpoint_worker.endpoint
+    )
     result = LoadResult(
         profile=plan.profile,
         url=plan.url,
@@ -372,11 +381,15 @@ def _warn(run: _Run, stage: StagePlan, outcome: Outcome, stopped: str, stepped: 
     if outcome.warm_error:
         run.warnings.append(f"stage {stage.name}: opening connections failed: {outcome.warm_error}")
     if stopped == "errors":
-        run.warnings.append(f"stage {stage.name}: stopped, more than {run.plan.stop_error_ratio:.0%} of requests failed")
+        run.warnings.append(
+            f"stage {stage.name}: stopped, more than {run.plan.stop_error_ratio:.0%} of requests failed"
+        )
     if stopped == "tokens":
         run.warnings.append(f"stage {stage.name}: stopped, limits.tokens was reached")
     if stepped > 5 * NS_PER_MS:
-        run.warnings.append(f"stage {stage.name}: the system clock was set by {stepped / NS_PER_MS:.0f} ms; do not use it")
+        run.warnings.append(
+            f"stage {stage.name}: the system clock was set by {stepped / NS_PER_MS:.0f} ms; do not use it"
+        )
 
 
 def _read(path: str) -> str:

@@ -14,18 +14,7 @@ from inferaudit.errors import UsageError
 
 # Frequent English words: one token each in the vocabularies in use. 256 of them, so that a byte picks one.
 WORDS = tuple(
-    """the of and to in is that it for as was with be by on not he his but at are this have from or had an they which
-one you were all her she there would their we him been has when who will no more if out so up said what its about than
-into them can only other time new some could these two may first then do any like my now over such our man me even most
-made after also well way where much your own years work back long here how life must down those part year day both men
-make between state under before world great same right three still home hand place old while last might since us high
-house each small few many number take end people point nation group water fact large far head set form public off let
-given line local almost room side next power early light need best main kind close free land white field table full
-open door real air mind cost body road city food car word left night several plan true voice order south north past
-west east book paper river music stage heart rate star rest view test bank ship sound hard low red cut age law eye sea
-act art ask bad bed big box boy buy call cold deep die dog dry ear eat fall farm fast feel fine fire fish fly foot girl
-gold good gone green ground grow hair half hear hill hold hope horse hot ice idea job join key king knew lady lake lead
-leave leg lie list live lose love map mark meet mile milk moon move name""".split()
+    ["the", "of", "and", "to", "in", "is", "that", "it", "for", "as", "was", "with", "be", "by", "on", "not", "he", "his", "but", "at", "are", "this", "have", "from", "or", "had", "an", "they", "which", "one", "you", "were", "all", "her", "she", "there", "would", "their", "we", "him", "been", "has", "when", "who", "will", "no", "more", "if", "out", "so", "up", "said", "what", "its", "about", "than", "into", "them", "can", "only", "other", "time", "new", "some", "could", "these", "two", "may", "first", "then", "do", "any", "like", "my", "now", "over", "such", "our", "man", "me", "even", "most", "made", "after", "also", "well", "way", "where", "much", "your", "own", "years", "work", "back", "long", "here", "how", "life", "must", "down", "those", "part", "year", "day", "both", "men", "make", "between", "state", "under", "before", "world", "great", "same", "right", "three", "still", "home", "hand", "place", "old", "while", "last", "might", "since", "us", "high", "house", "each", "small", "few", "many", "number", "take", "end", "people", "point", "nation", "group", "water", "fact", "large", "far", "head", "set", "form", "public", "off", "let", "given", "line", "local", "almost", "room", "side", "next", "power", "early", "light", "need", "best", "main", "kind", "close", "free", "land", "white", "field", "table", "full", "open", "door", "real", "air", "mind", "cost", "body", "road", "city", "food", "car", "word", "left", "night", "several", "plan", "true", "voice", "order", "south", "north", "past", "west", "east", "book", "paper", "river", "music", "stage", "heart", "rate", "star", "rest", "view", "test", "bank", "ship", "sound", "hard", "low", "red", "cut", "age", "law", "eye", "sea", "act", "art", "ask", "bad", "bed", "big", "box", "boy", "buy", "call", "cold", "deep", "die", "dog", "dry", "ear", "eat", "fall", "farm", "fast", "feel", "fine", "fire", "fish", "fly", "foot", "girl", "gold", "good", "gone", "green", "ground", "grow", "hair", "half", "hear", "hill", "hold", "hope", "horse", "hot", "ice", "idea", "job", "join", "key", "king", "knew", "lady", "lake", "lead", "leave", "leg", "lie", "list", "live", "lose", "love", "map", "mark", "meet", "mile", "milk", "moon", "move", "name"]
 )[:256]  # fmt: skip
 
 
@@ -78,7 +67,9 @@ def parse_distribution(text: str, flag: str = "--input-tokens") -> Distribution:
         if kind == "mix":
             parts = [part.partition("@") for part in rest.split(",")]
             return _checked(
-                Distribution("mix", tuple(float(p[0]) for p in parts), tuple(float(p[2] or 1) for p in parts)), text, flag
+                Distribution("mix", tuple(float(p[0]) for p in parts), tuple(float(p[2] or 1) for p in parts)),
+                text,
+                flag,
             )
         values = tuple(float(part) for part in rest.split(","))
         wanted = {"uniform": 2, "normal": 2, "lognormal": 2, "exponential": 1}.get(kind)
@@ -94,7 +85,9 @@ def parse_distribution(text: str, flag: str = "--input-tokens") -> Distribution:
 
 def prompt(index: int, tokens: int, seed: int) -> str:
     """A prompt of `tokens` words whose first four differ from those of every other index below 2³²."""
-    number = (index * 0x9E3779B1 + (seed & 0xFFFFFFFF) * 0x85EBCA6B + 0x1B873593) & 0xFFFFFFFF  # odd factor: a bijection
+    number = (
+        index * 0x9E3779B1 + (seed & 0xFFFFFFFF) * 0x85EBCA6B + 0x1B873593
+    ) & 0xFFFFFFFF  # odd factor: a bijection
     unique = [WORDS[(number >> shift) & 0xFF] for shift in (0, 8, 16, 24)]
     if tokens <= 4:
         return " ".join(unique[:tokens])

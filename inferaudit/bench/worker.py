@@ -165,7 +165,15 @@ class _WatchedSink(RowSink):
     """Keeps, beside the rows, rounded tallies of what came since the last beat, for the objectives that are watched."""
 
     def __init__(
-        self, stage: str, worker: int, api: Protocol, stream: bool, keep_tokens: bool, *, open_loop: bool, watched: AbstractSet[str]
+        self,
+        stage: str,
+        worker: int,
+        api: Protocol,
+        stream: bool,
+        keep_tokens: bool,
+        *,
+        open_loop: bool,
+        watched: AbstractSet[str],
     ) -> None:
         super().__init__(stage, worker, api, stream, keep_tokens)
         self.fresh: Tallies = {}

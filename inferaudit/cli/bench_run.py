@@ -93,7 +93,9 @@ def run_bench(asked: Asked) -> int:
 def load_plan(asked: Asked) -> LoadPlan:
     """The plan that the options ask for; :class:`UsageError` where they contradict each other."""
     if not asked.url:
-        raise UsageError("which endpoint? for example: inferaudit bench http://127.0.0.1:8000 --model m --concurrency 8")
+        raise UsageError(
+            "which endpoint? for example: inferaudit bench http://127.0.0.1:8000 --model m --concurrency 8"
+        )
     slo = {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else {}
     workers: int | Literal["auto"] = "auto" if asked.workers == "auto" else parse_count(asked.workers)
     headers = []
@@ -150,7 +152,9 @@ def _stages(asked: Asked) -> tuple[StagePlan, ...]:
         duration = 8.0 if asked.find_knee else DEFAULT_DURATION_S
     if asked.find_knee:
         start = () if rate is None else (StagePlan("start", rate=rate, duration_s=duration),)
-        first = start or (StagePlan("start", concurrency=asked.concurrency or 1, duration_s=duration or DEFAULT_DURATION_S),)
+        first = start or (
+            StagePlan("start", concurrency=asked.concurrency or 1, duration_s=duration or DEFAULT_DURATION_S),
+        )
         return (*first, StagePlan("knee", duration_s=duration or 8.0, search=True))
     closed = rate is None and not trace
     return (
@@ -196,7 +200,9 @@ def _again(asked: Asked, path: Path, outputs: list[tuple[str, Path | None]]) -> 
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, msgspec.ValidationError) as error:
         raise UsageError(f"{path}: {error}") from None
-    slo = {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else dict(result.slo)
+    slo = (
+        {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else dict(result.slo)
+    )
     return _deliver(benchmark_section(result, records, slo), slo, outputs, None, quiet=asked.quiet)
 
 
@@ -224,7 +230,9 @@ def _deliver(
             write_text(path, text)
     code = exit_code(section, judged) if signalled is None else 128 + signalled
     if not quiet:
-        said = {0: "ok", 1: "an objective is broken", 3: "no verdict"}.get(code, "interrupted, this is what was measured")
+        said = {0: "ok", 1: "an objective is broken", 3: "no verdict"}.get(
+            code, "interrupted, this is what was measured"
+        )
         print(f"inferaudit bench: {said}", file=sys.stderr)
     return code
 

@@ -21,13 +21,21 @@ def terminal(section: Mapping[str, Any], judged: list[dict[str, Any]]) -> str:
     lines += _whole(section)
     for row in judged:
         observed = "not measured" if row["observed"] is None else f"{row['observed']:.4g}"
-        lines.append(f"{row['outcome'].upper():<8} {row['dimension']}: {observed}, target {row['target']:.4g} {row['unit']}")
+        lines.append(
+            f"{row['outcome'].upper():<8} {row['dimension']}: {observed}, target {row['target']:.4g} {row['unit']}"
+        )
     lines += [f"warning: {line(text)}" for text in section["warnings"]]
     return "\n".join(lines) + "\n"
 
 
 def _stage(stage: Mapping[str, Any]) -> list[str]:
-    shape = f"{stage['concurrency']} streams" if stage["concurrency"] else f"{stage['rate']:g}/s, {stage['arrival']}" if stage["rate"] else "trace"
+    shape = (
+        f"{stage['concurrency']} streams"
+        if stage["concurrency"]
+        else f"{stage['rate']:g}/s, {stage['arrival']}"
+        if stage["rate"]
+        else "trace"
+    )
     counts = stage["requests"]
     lines = [
         f"{stage['name']} ({shape}): {counts['ok']} ok, {counts['failed']} failed, {counts['cancelled']} cancelled "

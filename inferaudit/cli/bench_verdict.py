@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inferaudit.latency import decide, error_rate_bounds, percentile_bounds, table_percentile, table_percentile_bounds
+from inferaudit.latency import decide, error_rate_bounds, table_percentile, table_percentile_bounds
 from inferaudit.slo import Objective, parse_objective
 
-_TABLES = {"e2e": ("latency_table_us", "latency_ms"), "ttft": ("ttft_table_us", "ttft_ms"), "itl": ("itl_table_us", "itl_ms")}
+_TABLES = {
+    "e2e": ("latency_table_us", "latency_ms"),
+    "ttft": ("ttft_table_us", "ttft_ms"),
+    "itl": ("itl_table_us", "itl_ms"),
+}
 _RATES = {"throughput": "request_rate", "goodput": "goodput", "token_throughput": "token_rate"}
 
 
@@ -72,8 +76,8 @@ def _observed(
         return figures["mean"], None, None, "pass" if figures["mean"] <= objective.target else "fail"
     key = f"p{objective.percentile:g}"
     if objective.metric not in _TABLES:
-        interval = figures["interval"].get(key) or (None, None)
-        observed, low, high = figures.get(key), *interval
+        low, high = figures["interval"].get(key) or (None, None)
+        observed = figures.get(key)
     else:
         table = stage[_TABLES[objective.metric][0]]
         bounds = table_percentile_bounds(table, objective.percentile)
@@ -93,6 +97,3 @@ def _errors(
         low, high = 1 - bounds[1], 1 - bounds[0]
         return 1 - failed / done, low, high, sequential or decide(objective.target, low, high, at_most=False)
     return failed / done, *bounds, sequential or decide(objective.target, *bounds)
-
-
-__all__ = ["exit_code", "judge", "percentile_bounds"]

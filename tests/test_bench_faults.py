@@ -1,0 +1,75 @@
+"""Each fault of a server lands in its own error class, and no failed request is ever a fast one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from inferaudit.bench.protocols import protocol
+from inferaudit.bench.runner import LoadOutcome, run_load
+from inferaudit.benchmark import benchmark_section
+from inferaudit.plan import HttpAuth, LoadPlan, StagePlan
+from inferaudit.records import ABSENT
+from support.faulty import FAULTS, FaultyServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
+        yield running
+
+
+def load(server: FaultyServer, name: str, requests: int = 1) -> LoadOutcome:
+    fault = FAULTS[name]
+    plan = LoadPlan(
+        url=server.url(name),
+        api=fault.api,
+        model="m",
+        profile="test",
+        stages=(StagePlan("sustained", concurrency=1, requests=requests),),
+        stream=fault.stream if protocol(fault.api).event else None,
+        timeout_s=fault.timeout_s or 10.0,
+        input_tokens=str(max(16, fault.body_bytes // 4)),
+        auth=HttpAuth(insecure=True),
+    )
+    return run_load(plan)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_fault_class(server: FaultyServer, name: str) -> None:
+    fault = FAULTS[name]
+    outcome = load(server, name)
+    section = benchmark_section(outcome.result, outcome.records, {})
+    kind = next(iter(section["errors"]), None)
+    assert kind in fault.outcomes, f"{name}: {kind}, expected {fault.outcomes}"
+    assert section["requests"]["ok"] + section["requests"]["failed"] == 1
+    assert section["latency_ms"]["count"] == section["requests"]["ok"]
+    if kind is None and fault.expected is None:
+        assert section["tokens"]["output"] == fault.tokens
+        if fault.stated:
+            assert section["tokens"]["source"] == "usage"
+    else:
+        assert section["latency_ms"]["p99"] is None
+        assert section["ttft_ms"]["p50"] is None
+
+
+def test_the_role_is_not_the_first_token(server: FaultyServer) -> None:
+    columns = load(server, "late_text").records.columns
+    assert columns["first_token_ns"][0] - columns["sent_ns"][0] > 90_000_000
+    assert columns["first_byte_ns"][0] - columns["sent_ns"][0] < 90_000_000
+
+
+def test_a_refused_request_was_never_sent(server: FaultyServer) -> None:
+    columns = load(server, "refused").records.columns
+    assert columns["sent_ns"][0] == ABSENT
+
+
+def test_connections_are_reused_or_replaced(server: FaultyServer) -> None:
+    before = server.connections
+    section = load(server, "plain", requests=5)
+    assert section.result.stages[0].scheduled == 5
+    assert server.connections - before == 1
+    again = load(server, "connection_close", requests=5)
+    assert server.connections - before == 6
+    assert not any(again.records.columns["error"])
