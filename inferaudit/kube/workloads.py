@@ -162,17 +162,22 @@ def claim_devices(objects: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """
     counts: dict[str, int] = {}
     for obj in objects:
-        spec = obj.get("spec") or {}
-        devices = ((spec.get("spec") or spec).get("devices") or {}).get("requests") or ()
-        total = 0
-        for request in devices:
-            first = (request.get("firstAvailable") or [{}])[0]
-            exact = request.get("exactly") or first or request
-            device_class = str(exact.get("deviceClassName") or request.get("deviceClassName") or "")
-            accelerator = any(word in device_class for word in ("gpu", "mig", "tpu", "neuron", "npu"))
-            total += int(exact.get("count") or 1) if accelerator else 0
-        counts[str((obj.get("metadata") or {}).get("name"))] = total
+        try:
+            counts[str((obj.get("metadata") or {}).get("name"))] = _devices(obj.get("spec") or {})
+        except (AttributeError, TypeError, ValueError, IndexError):
+            continue  # malformed: it then counts as one that is not in view
     return counts
+
+
+def _devices(spec: Mapping[str, Any]) -> int:
+    total = 0
+    for request in ((spec.get("spec") or spec).get("devices") or {}).get("requests") or ():
+        first = (request.get("firstAvailable") or [{}])[0]
+        exact = request.get("exactly") or first or request
+        device_class = str(exact.get("deviceClassName") or request.get("deviceClassName") or "")
+        if any(word in device_class for word in ("gpu", "mig", "tpu", "neuron", "npu")):
+            total += int(exact.get("count") or 1)
+    return total
 
 
 def containers_of(workload: Workload, claims: ClaimCounts | None = None) -> list[Object]:
