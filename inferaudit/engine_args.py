@@ -93,6 +93,14 @@ def engine_of(container: Mapping[str, Any], configmaps: Iterable[Mapping[str, An
     return Engine(recognition, profile, settings, env, words, files)
 
 
+def serving_engines(
+    containers: Iterable[Mapping[str, Any]], configmaps: Iterable[Mapping[str, Any]] = ()
+) -> list[tuple[Mapping[str, Any], Engine]]:
+    """Each serving container of ``workload.containers`` with its engine."""
+    maps = list(configmaps)
+    return [(container, engine_of(container, maps)) for container in containers if container["serving"]]
+
+
 def environment(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """The container's variables, those of ConfigMaps resolved as far as `maps` (name → data) holds them."""
     env: dict[str, str] = {}

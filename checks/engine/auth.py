@@ -1,0 +1,37 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.engine_args import serving_engines
+
+
+@check(
+    title="The engine asks for a key",
+    severity=Severity.LOW,
+    needs=("workload.containers",),
+    optional=("service.configmaps",),
+    remediation=(
+        "Set the key from a Secret (for vLLM the variable VLLM_API_KEY), or keep the engine behind a gateway that "
+        "authenticates and a NetworkPolicy."
+    ),
+    references=("https://docs.vllm.ai/en/latest/usage/security/",),
+)
+def auth(snapshot: Snapshot) -> Iterator[Judgement]:
+    """Inside the cluster every pod reaches the engine's own port, past the gateway that authenticates.
+
+    A key on the engine is the second lock; a NetworkPolicy that lets in the gateway alone is another.
+    """
+    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
+        subject = container["subject"]
+        setting, known = engine.settings.get("auth"), engine.profile.settings.get("auth")
+        seen = Evidence(setting.source if setting else "args, env", bool(setting), "a key")
+        if not engine.known:
+            yield not_applicable(subject, "the runtime is not recognised", seen)
+        elif known is None:
+            yield not_applicable(subject, f"{engine.title} has no authentication of its own", seen)
+        elif setting and not setting.off:
+            yield passed(subject, f"a key is asked for ({setting.source})", seen)
+        elif known.default == "on" and not setting:
+            yield passed(subject, f"{engine.title} asks for a token by default", seen)
+        else:
+            yield failed(subject, f"{engine.title} answers whoever reaches its port", seen)

@@ -1,0 +1,46 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.engine_args import serving_engines
+from inferaudit.entrypoints import rate_limits
+
+
+@check(
+    title="The queue has an end",
+    severity=Severity.MEDIUM,
+    needs=("workload.containers",),
+    optional=(
+        "service.configmaps",
+        "service.ingresses",
+        "service.trafficpolicies",
+    ),
+    remediation=(
+        "Limit the queue, for example `--max-num-queued-reqs=64` (vLLM) or `--max-queued-requests` (SGLang), so "
+        "that overload is answered with 503 at once."
+    ),
+    references=("https://sre.google/sre-book/handling-overload/",),
+)
+def queue_limit(snapshot: Snapshot) -> Iterator[Judgement]:
+    """An endless queue turns too much traffic into time-outs for everybody: at its turn, a request's user has gone.
+
+    A short queue and a fast refusal keep throughput where it was. A rate limit in front does the same.
+    """
+    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
+        subject = container["subject"]
+        setting, known = engine.settings.get("queue_limit"), engine.profile.settings.get("queue_limit")
+        ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else ()
+        policies = snapshot.fact("service.trafficpolicies") if snapshot.error("service.trafficpolicies") is None else ()
+        in_front = rate_limits(ingresses, policies)
+        seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "a limit")
+        if setting and setting.value not in ("", "-1", "0"):
+            yield passed(subject, f"{setting.source} = {setting.value}", seen)
+        elif in_front:
+            yield passed(subject, "a rate limit stands in front", Evidence("rate limit", in_front[0], "a limit"))
+        elif not engine.known:
+            yield unknown(subject, "the runtime is not recognised, and nothing in front limits the rate", seen)
+        elif engine.profile.overload.bounded or (known and known.default.isdigit()):
+            limit = known.default if known and known.default else "bounded"
+            yield passed(subject, f"{engine.title}'s queue has a limit by default ({limit})", seen)
+        else:
+            yield failed(subject, f"{engine.title} queues without end", seen)

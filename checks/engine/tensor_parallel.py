@@ -1,0 +1,54 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
+from inferaudit.engine_args import flag_value, serving_engines
+
+
+@check(
+    title="The model is spread over exactly the GPUs that are asked for",
+    severity=Severity.HIGH,
+    needs=(
+        "workload",
+        "workload.containers",
+    ),
+    optional=("service.configmaps",),
+    remediation=(
+        "Make tensor parallel × pipeline parallel × data parallel equal to the GPUs of the pod (of all pods of a "
+        "group)."
+    ),
+    references=("https://docs.vllm.ai/en/latest/serving/parallelism_scaling/",),
+)
+def tensor_parallel(snapshot: Snapshot) -> Iterator[Judgement]:
+    """More ranks than GPUs and the server does not start; fewer, and the others are paid for and idle.
+
+    Both are seen only when the pod has been given its GPUs.
+    """
+    workload = snapshot.fact("workload")
+    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
+        subject = container["subject"]
+        known, gpus = engine.profile.settings.get("tensor_parallel"), container["gpus"] * workload.pods_per_replica
+        setting = engine.settings.get("tensor_parallel")
+        seen = Evidence(setting.source if setting else "args", setting.value if setting else None, f"{gpus} in all")
+        if not engine.known or known is None or known.unit != "GPUs" or not gpus:
+            yield not_applicable(subject, "it does not spread a model over GPUs by a number", seen)
+            continue
+        if setting is None and not known.default.isdigit():
+            yield passed(subject, f"{engine.title} takes {known.default}", seen)
+            continue
+        if setting is None and gpus > 1 and not engine.visible:
+            yield unknown(subject, "the command line is the image's own", seen)
+            continue
+        tensor = engine.number("tensor_parallel") if setting else float(known.default)
+        pipeline = engine.number("pipeline_parallel") or 1
+        data = flag_value(engine, "--data-parallel-size", "-dp", "--dp-size") or "1"
+        if tensor is None or not data.isdigit():
+            yield unknown(subject, f"{setting.source if setting else 'data parallel'}: not a number", seen)
+            continue
+        ranks = int(tensor * pipeline * int(data))
+        if ranks > gpus:
+            yield failed(subject, f"{ranks} ranks on {gpus} GPU{'s' * (gpus > 1)}: it cannot start", seen)
+        elif ranks < gpus:
+            yield failed(subject, f"{ranks} rank{'s' * (ranks > 1)} on {gpus} GPUs: {gpus - ranks} lie idle", seen)
+        else:
+            yield passed(subject, f"{ranks} rank{'s' * (ranks > 1)} on {gpus} GPU{'s' * (gpus > 1)}", seen)
