@@ -176,9 +176,11 @@ def _process_facts(flags: Flags, policy: Policy) -> dict[str, Fact]:
 
 
 def _confirm_load(url: str, flags: Flags, reporter: Reporter) -> None:
+    from urllib.parse import urlsplit
+
     from inferaudit.bench.endpoint import is_local
 
-    if flags.yes or is_local(url):
+    if flags.yes or url.startswith("unix:") or is_local(urlsplit(url).hostname or ""):
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"load on {url}, which is not this machine, needs --yes")
