@@ -40,8 +40,8 @@ def cores(first: int, count: int = 1) -> str:
     return ",".join(str(have[(first + i) % len(have)]) for i in range(count))
 
 
-def pinned(command: Sequence[str | Path], cpus: str | None) -> Cost:
-    """Runs a command on these cores to its end and weighs it. BenchmarkError when it is missing or fails."""
+def pinned(command: Sequence[str | Path], cpus: str | None, fine: Sequence[int] = (0,)) -> Cost:
+    """Runs a command on these cores to its end and weighs it. BenchmarkError when missing or its code is not fine."""
     line = [str(part) for part in command]
     if shutil.which(line[0]) is None:
         raise BenchmarkError(f"{line[0]} is not installed")
@@ -64,7 +64,7 @@ def pinned(command: Sequence[str | Path], cpus: str | None) -> Cost:
         after, wall = os.times(), time.monotonic() - started
         output.seek(0)
         text = output.read()
-    if code:
+    if code not in fine:
         raise BenchmarkError(f"{command[0]} ended with {code}: {(text.strip().splitlines() or ['nothing said'])[-1]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return Cost(cpu, wall, weigher.peak_mb, text)
@@ -76,7 +76,8 @@ def inferaudit(url: str, *flags: str | int, cpus: str | None) -> tuple[dict[str,
         path = Path(folder) / "bench.json"
         program = Path(sys.executable).with_name("inferaudit")
         command = [program, "bench", url, "--model", "truth", "--warmup", 0, "--timeout", "60s", "--yes", *flags]
-        cost = pinned([str(part) for part in [*command, "-o", f"json={path}"]], cpus)
+        # 3: it says that it was itself the limit. The row shows that; its figures are held against the truth anyway.
+        cost = pinned([str(part) for part in [*command, "-o", f"json={path}"]], cpus, fine=(0, 3))
         return json.loads(path.read_text())["benchmark"], cost
 
 
