@@ -57,6 +57,7 @@ def _ada(dense: float, eight_bit: float) -> dict[str, float]:
     return {"fp16": dense, "bf16": dense, "fp8": eight_bit, "int8": eight_bit}
 
 
+_MEMORY_LABELS = ("nvidia.com/gpu.memory", "karpenter.k8s.aws/instance-gpu-memory")
 _USUAL = (_SMI, _PEAKS, _LLM)
 # Most specific names first: the first pattern that matches the normalised name wins.
 GPUS: tuple[GpuSpec, ...] = (
@@ -136,8 +137,20 @@ def find_gpu(product: str | None, memory_bytes: int | None = None) -> GpuSpec | 
     if found is None or memory_bytes is None or _same_memory(found, memory_bytes):
         return found
     family = normalise_product(found.key).split()[0]
-    rivals = (spec for spec in GPUS if normalise_product(spec.key).split()[0] == family)
+    rivals = sorted((s for s in GPUS if normalise_product(s.key).split()[0] == family), key=lambda s: len(s.key))
     return next((spec for spec in rivals if _same_memory(spec, memory_bytes)), None)
+
+
+def node_gpu(product: str | None, labels: Mapping[str, str]) -> GpuSpec | None:
+    """The GPU of a node, by the product a label names and the memory (MiB) another states; None when neither knows it.
+
+    Google's ``nvidia-tesla-a100`` is the 40 GB board; the 80 GB one has a name of its own.
+    """
+    stated = next((labels[name] for name in _MEMORY_LABELS if labels.get(name, "").isdecimal()), None)
+    memory_bytes = int(stated) * MIB if stated else None
+    if product == "nvidia-tesla-a100" and memory_bytes is None:
+        product = "A100-40GB"
+    return find_gpu(product, memory_bytes)
 
 
 def _same_memory(spec: GpuSpec, memory_bytes: int) -> bool:

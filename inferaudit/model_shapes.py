@@ -154,6 +154,7 @@ PUBLISHED: tuple[ModelShape, ...] = (
            mla=Mla(512, 64, 128, 128, 1536), experts=Experts(256, 8, 2048, shared_width=2048, dense_layers=3)),
 )  # fmt: skip
 _SIZE = re.compile(r"(\d{1,3}x)?(\d{1,5}(?:\.\d{1,3})?)\s*([bm])(-a\d{1,3}(?:\.\d)?b)?", re.IGNORECASE)
+_SIZE_IN_NAME = re.compile(r"(?<![\w.])((?:\d+x)?\d+(?:\.\d+)?[bm](?:-a\d+(?:\.\d+)?b)?)(?![a-z0-9])", re.IGNORECASE)
 _WITHIN = 0.06  # a published model is sold under a round number; beyond this its weights are scaled to the asked size
 _ACCEPTED = "a size (70B, 8x7B, 30B-A3B), a published name (Llama-3-70B), a config.json, a model folder or a GGUF file"
 
@@ -173,6 +174,21 @@ def load_model_shape(spec: str) -> ModelShape:
     if size is None:
         raise UsageError(f"{spec!r} is no model we can size; give {_ACCEPTED}")
     return _by_size(text, size)
+
+
+def shape_from_name(model: str) -> ModelShape | None:
+    """The shape that a model's name states (``meta-llama/Llama-3.1-70B-Instruct``); None when it states no size."""
+    last = model.rstrip("/").rpartition("/")[2]
+    for shape in PUBLISHED:
+        if _plain(shape.name) in _plain(last):
+            return shape
+    sizes = list(_SIZE_IN_NAME.finditer(last))
+    if len(sizes) != 1:
+        return None  # none, or several ("Qwen-7B-draft-for-70B"): a guess would be no answer
+    try:
+        return load_model_shape(sizes[0][1])
+    except UsageError:
+        return None
 
 
 def _plain(name: str) -> str:

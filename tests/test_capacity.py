@@ -27,7 +27,7 @@ from inferaudit.capacity import (
 )
 from inferaudit.errors import UsageError
 from inferaudit.gpu_table import MIB, GpuSpec, named_gpu
-from inferaudit.model_shapes import PUBLISHED, load_model_shape
+from inferaudit.model_shapes import PUBLISHED, load_model_shape, shape_from_name
 
 H100 = named_gpu("H100-80GB")
 LLAMA_70B = load_model_shape("70B")
@@ -273,6 +273,29 @@ def test_the_decode_ceiling_is_bandwidth_over_bytes_read() -> None:
 )
 def test_sizes_and_names(spec: str, name: str) -> None:
     assert load_model_shape(spec).name == name
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("meta-llama/Llama-3.1-70B-Instruct", "Llama-3-70B"),
+        ("/models/Qwen2.5-7B-Instruct-AWQ/", "Qwen2.5-7B"),
+        ("openai/gpt-oss-120b", "gpt-oss-120b"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "Mixtral-8x7B"),
+        ("Qwen/Qwen3-30B-A3B-FP8", "Qwen3-30B-A3B"),
+        ("facebook/opt-125m", "125m"),
+        ("deepseek-ai/DeepSeek-R1", None),
+        ("org/7B-draft-of-70B", None),
+        ("org/99x99B", None),
+        ("org/model-v2b2", None),
+        ("", None),
+    ],
+)
+def test_a_models_name_states_its_size(model: str, name: str | None) -> None:
+    shape = shape_from_name(model)
+    assert (shape is None) == (name is None)
+    if shape is not None and name in {published.name for published in PUBLISHED}:
+        assert shape.name == name
 
 
 def test_an_odd_size_scales_the_nearest_and_says_so() -> None:

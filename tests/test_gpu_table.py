@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferaudit.errors import UsageError
-from inferaudit.gpu_table import GPUS, MIB, find_gpu, named_gpu, normalise_product
+from inferaudit.gpu_table import GPUS, MIB, find_gpu, named_gpu, node_gpu, normalise_product
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,23 @@ def test_an_unknown_gpu_lists_the_known(name: str) -> None:
 def test_no_text_breaks_the_search(text: str) -> None:
     find_gpu(text)
     assert normalise_product(normalise_product(text)) == normalise_product(text)
+
+
+@pytest.mark.parametrize(
+    ("product", "labels", "key"),
+    [
+        ("NVIDIA-H100-80GB-HBM3", {"nvidia.com/gpu.memory": "81559"}, "H100-80GB"),
+        ("nvidia-tesla-a100", {}, "A100-40GB"),
+        ("nvidia-a100-80gb", {}, "A100-80GB"),
+        ("nvidia-tesla-t4", {}, "T4"),
+        ("nvidia-l4", {}, "L4"),
+        ("a100", {"karpenter.k8s.aws/instance-gpu-memory": "40960"}, "A100-40GB"),
+        ("a10g", {"karpenter.k8s.aws/instance-gpu-memory": "22888"}, "A10G"),
+        ("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", {"nvidia.com/gpu.memory": "9856"}, None),
+        (None, {"nvidia.com/gpu.memory": "81559"}, None),
+        ("nvidia-l4", {"nvidia.com/gpu.memory": "many"}, "L4"),
+    ],
+)
+def test_node_labels_name_a_gpu(product: str | None, labels: dict[str, str], key: str | None) -> None:
+    found = node_gpu(product, labels)
+    assert (found.key if found else None) == key

@@ -1,0 +1,44 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.stats import trend
+
+
+@check(
+    title="GPU memory does not grow while load is steady",
+    severity=Severity.HIGH,
+    needs=("load.gpu_samples", "nvml.driver"),
+    remediation="Look for caches without a bound, fragments (`expandable_segments`) and requests that are never freed.",
+)
+def memory_growth(
+    snapshot: Snapshot, *, min_minutes: float = 10.0, max_mib_per_hour: float = 256.0
+) -> Iterator[Judgement]:
+    """A leak of a megabyte a minute is invisible in a smoke test and an out-of-memory error after a week.
+
+    The slope comes with its interval: growth counts only where all of it lies above the limit, and a pass only where
+    all of it lies below. The first quarter is left out, for caches fill then.
+    """
+    samples, driver = snapshot.fact("load.gpu_samples"), snapshot.fact("nvml.driver")
+    node = driver.node or driver.host
+    for index, uuid in enumerate(samples.uuids):
+        subject, path = f"gpu/{node}/{uuid}", f"load.gpu_samples[{uuid}].memory_used_bytes"
+        rows = zip(samples.gpu, samples.t_ns, samples.memory_used_bytes, strict=True)
+        told = [(t / 3.6e12, used / 2**20) for gpu, t, used in rows if gpu == index and used is not None]
+        steady = told[len(told) // 4 :]
+        minutes = (steady[-1][0] - steady[0][0]) * 60 if steady else 0.0
+        if minutes < min_minutes:
+            said = f"{minutes:.1f} minutes of steady load are too few: {min_minutes:g} are needed"
+            yield unknown(subject, said, Evidence(path, len(steady)))
+            continue
+        line = trend(steady)
+        if line is None:
+            yield unknown(subject, "the readings are too few or too alike to tell", Evidence(path, len(steady)))
+            continue
+        seen = Evidence(path, [round(line.low, 1), round(line.high, 1)], f"<= {max_mib_per_hour:g} MiB/h")
+        said = f"{line.slope:+.0f} MiB/h, 95 % between {line.low:+.0f} and {line.high:+.0f}, over {minutes:.0f} minutes"
+        if line.low > max_mib_per_hour:
+            yield failed(subject, said, seen)
+        elif line.high <= max_mib_per_hour:
+            yield passed(subject, said, seen)
+        else:
+            yield unknown(subject, f"{said}: not yet decided", seen)
