@@ -32,6 +32,7 @@ WARM_AT_ONCE = 50  # more at once overflow accept queues, and the retransmission
 RETRY_NS = 20_000_000  # a stream whose connection fails waits this long, so that a dead server is not hammered
 TICK_NS = 250_000_000
 MAX_STEP_NS = 5_000_000
+STALE_NS = 2_000_000
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class LoopReport:
     stamped: int = 0
     unstamped: int = 0
     blocked_sends: int = 0
+    stale: int = 0
     opened: int = 0
     waited: int = 0
     cpu_ns: int = 0
@@ -367,7 +369,12 @@ class Engine:
     def _broken(self, connection: Connection, stamp: int, *, reset: bool) -> None:
         """The other side closed or reset in the middle of a request."""
         head = b"".join(connection.head)
-        if b"\r\n\r\n" not in head:
+        if not head and self._stale(connection, stamp):
+            self.report.stale += 1
+            number, scheduled = connection.index, connection.scheduled
+            self._drop(connection)
+            self._open(number, scheduled)
+        elif b"\r\n\r\n" not in head:
             before = not connection.first and connection.out is not None
             self._finish(connection, stamp, "reset_before_send" if before else "reset_before_headers")
         elif reset:
@@ -377,6 +384,15 @@ class Engine:
             self._finish(connection, stamp, None)
         else:
             self._finish(connection, stamp, "truncated")
+
+    def _stale(self, connection: Connection, stamp: int) -> bool:
+        """Did the server close an idle connection while our request was on its way (RFC 9112, 9.5)?
+
+        Only on a connection that had served before, and only within a round trip: then nobody can have read the
+        request, every client library sends it again, and so do we. A server that dies at work closes later.
+        """
+        round_trip = connection.connect_ns or 0
+        return connection.requests > 1 and stamp - connection.sent <= round_trip + STALE_NS
 
     def _next_stream(self, free_at: int) -> None:
         if self.issuing and self._numbers is not None:

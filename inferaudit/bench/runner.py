@@ -386,6 +386,12 @@ def _warn(run: _Run, stage: StagePlan, outcome: Outcome, stopped: str, stepped: 
         )
     if stopped == "tokens":
         run.warnings.append(f"stage {stage.name}: stopped, limits.tokens was reached")
+    stale = sum(part.report.stale for part in outcome.parts)
+    if stale:
+        run.warnings.append(
+            f"stage {stage.name}: the server closed {stale} connections it had promised to keep; each request was sent "
+            "again on a new one"
+        )
     if stepped > 5 * NS_PER_MS:
         run.warnings.append(
             f"stage {stage.name}: the system clock was set by {stepped / NS_PER_MS:.0f} ms; do not use it"

@@ -19,6 +19,7 @@ def client_report(reports: Sequence[LoopReport], lost: int) -> ClientReport:
         reads_stamped=sum(r.stamped for r in reports),
         reads_unstamped=sum(r.unstamped for r in reports),
         blocked_sends=sum(r.blocked_sends for r in reports),
+        connections_stale=sum(r.stale for r in reports),
         connections_opened=sum(r.opened for r in reports),
         waited_for_connection=max((r.waited for r in reports), default=0),
         cpu_share=sum(r.cpu_ns for r in reports) / wall if wall else None,

@@ -155,7 +155,11 @@ def _stages(asked: Asked) -> tuple[StagePlan, ...]:
         first = start or (
             StagePlan("start", concurrency=asked.concurrency or 1, duration_s=duration or DEFAULT_DURATION_S),
         )
-        return (*first, StagePlan("knee", duration_s=duration or 8.0, search=True))
+        return (
+            *first,
+            StagePlan("knee", duration_s=duration or 8.0, search=True),
+            StagePlan("sustained", times_knee=1.0, duration_s=duration or 8.0),
+        )
     closed = rate is None and not trace
     return (
         StagePlan(

@@ -14,6 +14,7 @@ from inferaudit.records import RecordTable, from_npz, to_npz
 class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the client measured of itself in one stage. Times in ns, shares 0 to 1.
 
+    `connections_stale` counts requests sent again because the server had just closed the connection they were sent on.
     `lag_*` is the time from the kernel's stamp to our read; None where the kernel gave no stamps.
     """
 
@@ -23,6 +24,7 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     reads_stamped: int = 0
     reads_unstamped: int = 0
     blocked_sends: int = 0
+    connections_stale: int = 0
     connections_opened: int = 0
     waited_for_connection: int = 0
     cpu_share: float | None = None
