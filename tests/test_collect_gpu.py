@@ -482,3 +482,11 @@ def test_every_clock_event_bit_has_a_name() -> None:
     assert clock_event_names(0) == ()
     assert clock_event_names(0x1FF)[-1] == "display_clock_setting"
     assert clock_event_names(1 << 12) == ("bit_12",)
+
+
+def test_the_page_on_gpus_names_every_gpu_check() -> None:
+    root = Path(__file__).parents[1]
+    named = set(re.findall(r"`(gpu-[a-z0-9-]+)`", (root / "docs" / "gpus.md").read_text(encoding="utf-8")))
+    assert named == {
+        f"gpu-{path.stem.replace('_', '-')}" for path in (root / "checks" / "gpu").iterdir() if path.is_file()
+    }
