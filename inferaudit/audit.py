@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_futures
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -193,10 +194,32 @@ def _load(
     if asked and asked.error is None:
         load = replace(load, api=load.api or asked.value.api, model=load.model or asked.value.model)
     progress(f"load: profile {load.profile} on {load.url}")
+    with _gpu_sampling(facts) as sampled:
+        try:
+            loaded = collect_load(load, progress=load_progress, stop=stop)
+        except CollectError as error:
+            loaded = _failed("load", str(error))
+    return loaded | sampled
+
+
+@contextmanager
+def _gpu_sampling(facts: Facts) -> Iterator[Facts]:
+    """Sample the GPUs that NVML showed while the block runs; where it showed none, its reason is the samples' too."""
+    sampled: Facts = {}
+    gpus = facts.get("nvml.gpus")
+    if gpus is None or gpus.error is not None:
+        if gpus is not None:
+            sampled["load.gpu_samples"] = gpus
+        yield sampled
+        return
+    from inferaudit.collect.nvml_sampler import GpuSampler
+
+    sampler = GpuSampler(clock=time.time_ns)  # the load's clock
+    sampler.start()
     try:
-        return collect_load(load, progress=load_progress, stop=stop)
-    except CollectError as error:
-        return _failed("load", str(error))
+        yield sampled
+    finally:
+        sampled["load.gpu_samples"] = sampler.stop()
 
 
 def _resolved(target: Target, facts: Facts) -> Target:
@@ -224,7 +247,8 @@ def _complete(facts: Facts, *, interrupted: bool) -> Facts:
         if interrupted:
             error = FactError(FactErrorKind.INTERRUPTED, "interrupted before it was read", source="the interruption")
         else:
-            reason, remedy = _NOT_GIVEN[spec.scope]
-            error = FactError(FactErrorKind.NO_TARGET, reason, source=f"{spec.scope} target", remedy=remedy)
+            word = Scope.LOAD if name.startswith("load.") else spec.scope
+            reason, remedy = _NOT_GIVEN[word]
+            error = FactError(FactErrorKind.NO_TARGET, reason, source=f"{word} target", remedy=remedy)
         complete[name] = Fact(error=error)
     return complete

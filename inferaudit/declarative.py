@@ -30,13 +30,13 @@ _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 class _CheckFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: str
     severity: Severity
-    assert_: str = msgspec.field(name="assert")
+    assert_: str | bool = msgspec.field(name="assert")
     message: str
     rationale: str
     remediation: str
     for_each: str = ""
     fact: str = ""
-    where: str = "true"
+    where: str | bool = True
     passes: str = ""
     subject: str = ""
     observe: str = ""
@@ -104,7 +104,7 @@ class _Judge:
         value = snapshot.fact(self.spec.for_each or self.spec.fact)
         facts = {name: msgspec.to_builtins(snapshot.fact(name)) for name in self.spec.needs}
         for item in value if self.spec.for_each else [value]:
-            scope = {"object": msgspec.to_builtins(item), "params": params, "facts": facts}
+            scope = {"object": msgspec.to_builtins(item), "params": {**self.spec.params, **params}, "facts": facts}
             yield from self._judge(scope)
 
     def _judge(self, scope: dict[str, Any]) -> Iterator[Judgement]:
@@ -154,9 +154,10 @@ class _Template:
         return "".join(part if isinstance(part, str) else str(part(scope)) for part in self.parts)
 
 
-def _compile(source: str, origin: str) -> _Expression:
+def _compile(written: str | bool, origin: str) -> _Expression:
     import cel  # a third of a second: only when a YAML check is loaded
 
+    source = written if isinstance(written, str) else str(written).lower()
     try:
         return _Expression(source, cel.compile(guard_all(source)))
     except ValueError as error:

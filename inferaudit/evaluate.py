@@ -60,7 +60,8 @@ COLLECTION = _own_check(
     "Everything the checks need could be read",
     Severity.CRITICAL,
     "A read that was denied or failed hides whatever it would have shown; a verdict without it would be a guess.",
-    "Grant the read that the finding names (`inferaudit generate rbac` prints it), or mend what failed, and run again.",
+    "Give the audit what the finding names: a target, a permission (`inferaudit generate rbac` prints them), or a part "
+    "that answers; then run again.",
 )
 SCOPE = _own_check(
     "audit-scope",
@@ -159,8 +160,7 @@ def _judge(check: Check, snapshot: Snapshot, params: dict[str, Any]) -> list[_Dr
         if missing.name not in (*check.needs, *check.optional):
             return [_Draft(check, _bug(check, f"it reads {missing.name} and does not declare it"))]
         error = snapshot.error(missing.name)
-        remedy = f"; {error.remedy}" if error and error.remedy else ""
-        return [_Draft(check, unknown(None, f"{missing.reason}{remedy}", key=missing.name), error)]
+        return [_Draft(check, unknown(None, _with_remedy(error, missing.reason), key=missing.name), error)]
     except InferauditError as error:
         return [_Draft(check, _bug(check, str(error)))]
     except Exception as error:  # noqa: BLE001  # a check is other people's code: its crash is an answer about it
@@ -202,7 +202,7 @@ def _word_errors(word: Scope, snapshot: Snapshot) -> list[str]:
     for name, spec in fact_specs().items():
         error = snapshot.error(name) if spec.scope is word and name in snapshot.facts else None
         if error:
-            reasons[f"{error.reason}{f'; {error.remedy}' if error.remedy else ''}"] = None
+            reasons[_with_remedy(error)] = None
     return list(reasons)[:3]
 
 
@@ -219,13 +219,18 @@ def _collection_judgement(key: str, group: Sequence[_Draft]) -> Judgement:
     error = group[0].blinded_by
     assert error is not None  # noqa: S101  # grouped by it
     names = sorted({d.check.id for d in group})
-    remedy = f"; {error.remedy}" if error.remedy else ""
     what = Evidence(
         " ".join(p for p in (error.verb, error.resource, error.namespace and f"in {error.namespace}") if p) or "read",
         error.kind.value,
         f"readable, for {len(names)} check{'s' * (len(names) > 1)}: {', '.join(names)}",
     )
-    return unknown(f"fact/{group[0].judgement.key}", f"{error.reason}{remedy}", what, key=key)
+    return unknown(f"fact/{group[0].judgement.key}", _with_remedy(error), what, key=key)
+
+
+def _with_remedy(error: FactError | None, reason: str = "") -> str:
+    """The reason, and what would mend it where the reason does not say so itself."""
+    said = error.reason if error else reason
+    return said if error is None or not error.remedy or error.remedy in said else f"{said}; {error.remedy}"
 
 
 def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:

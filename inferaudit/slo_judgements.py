@@ -32,10 +32,9 @@ def judge_metrics(snapshot: Snapshot, metrics: tuple[str, ...]) -> Iterator[Judg
 
 def _evidence(result: ObjectiveResult) -> Evidence:
     o = result.objective
-    low, high = result.interval
     observed = {
         "value": result.observed,
-        "interval": None if low is None or high is None else [low, high],
+        "interval": list(result.interval),
         "samples": result.samples,
         "window": result.window,
         "unit": o.unit,

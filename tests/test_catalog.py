@@ -18,7 +18,7 @@ title: Services are headless
 severity: low
 for_each: service.services
 where: {where}
-assert: {asserted}
+assert: '{asserted}'
 message: it has the address ${{object.spec.clusterIP}}
 rationale: Because.
 remediation: Change it.
@@ -29,7 +29,7 @@ params: {{wanted: None}}
 def yaml_check(asserted: str = "object.spec.clusterIP == params.wanted", where: str = "true") -> Check:
     from dataclasses import replace
 
-    text = YAML.format(asserted=asserted, where=where)
+    text = YAML.format(asserted=asserted.replace("'", "''"), where=where)
     return replace(load_yaml_check(text, "t.yaml"), id="t-t", group="t")
 
 
@@ -86,7 +86,7 @@ def test_all_over_nothing_proves_nothing(expression: str, outcome: Outcome) -> N
     [
         ("title: [", "t.yaml"),
         ("title: x\n", "missing required field"),
-        (YAML.format(asserted="object.(", where="true"), "t.yaml"),
+        (YAML.format(asserted="object.(", where="true"), "Failed to parse"),
         (YAML.format(asserted="true", where="true") + "fact: workload\n", "exactly one of"),
         (YAML.format(asserted="true", where="true") + "extra: 1\n", "extra"),
     ],

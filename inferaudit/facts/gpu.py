@@ -230,5 +230,5 @@ FACTS = (
     FactSpec(
         "nvml.xid_events", Scope.GPU, XidWatch, "XID events seen during the audit", live=True, flag="--gpus local"
     ),
-    FactSpec("load.gpu_samples", Scope.LOAD, GpuSamples, "GPU readings while load was on", live=True, flag="--load"),
+    FactSpec("load.gpu_samples", Scope.GPU, GpuSamples, "GPU readings while load was on", live=True, flag="--load"),
 )
