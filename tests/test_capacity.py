@@ -136,6 +136,24 @@ def test_70b_at_four_bits_fits_one_80_one_48_or_two_24() -> None:
         assert plan.kv_tokens_left >= 4096, gpu
 
 
+@pytest.mark.parametrize(
+    ("quant", "gpu", "count", "tokens"),
+    [
+        ("fp16", "H100-80GB", 2, 32_000),
+        ("4bit-all", "H100-80GB", 1, 120_000),
+        ("awq-4bit", "H100-80GB", 1, 110_000),
+        ("awq-4bit", "L40S", 1, 8_300),
+        ("awq-4bit", "RTX-4090", 2, 13_000),
+        ("awq-4bit", "L4", 2, 4_500),
+    ],
+)
+def test_the_table_of_the_page_on_capacity(quant: str, gpu: str, count: int, tokens: int) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "capacity.md").read_text(encoding="utf-8")
+    assert f"about {tokens:,}".replace(",", " ") in page
+    left = plan_capacity(LLAMA_70B, named_gpu(gpu), quant=quant, gpus=count).kv_tokens_left
+    assert left == pytest.approx(tokens, rel=0.03)
+
+
 def test_a_count_that_does_not_divide_the_heads_names_the_next() -> None:
     plan = plan_capacity(LLAMA_70B, H100, quant="fp16", concurrency=16)
     assert (plan.gpus, plan.tensor_parallel) == (3, 4)

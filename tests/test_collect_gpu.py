@@ -29,7 +29,7 @@ IDENTITY = {"node", "index", "uuid", "lost", "error", "unsupported", "reasons"}
 
 def collect(tmp_path: Path, *gpus: str, plan: GpuPlan = LOCAL, **system: object) -> dict[str, Fact]:
     with nvml_in_process(tmp_path, script(*gpus, **system)):
-        return collect_gpus(plan, host="host-1")
+        return collect_gpus(plan, host="host-1", watch_s=0)
 
 
 def only(facts: dict[str, Fact]) -> Gpu:
@@ -78,7 +78,7 @@ def test_facts_survive_the_snapshot(tmp_path: Path) -> None:
     declared = {spec.name: spec for spec in FACTS}
     text = script(gpu(0, "process compute 7 4096"), **{"event.0": "79 0"})
     with nvml_in_process(tmp_path, text):
-        facts = collect_gpus(LOCAL, host="host-1")
+        facts = collect_gpus(LOCAL, host="host-1", watch_s=0)
         with GpuSampler() as sampler:
             pass
         facts["load.gpu_samples"] = sampler.stop()
@@ -190,7 +190,7 @@ def test_one_refused_call_costs_its_own_fields_only(tmp_path: Path) -> None:
 def test_no_reading_is_needed_by_another(tmp_path: Path, reading: Any) -> None:
     """Every call in turn answers an unknown error: always a GPU, always with reasons, never a traceback."""
     with nvml_in_process(tmp_path, script(gpu(0))) as calls:
-        collect_gpus(LOCAL, host="host-1")
+        collect_gpus(LOCAL, host="host-1", watch_s=0)
         made = {name for name in calls.read_text().splitlines() if name.startswith("nvmlDeviceGet")}
     keyed = {name for name in made if _is_for(reading.fields[0], name)}
     refused = {f"return.{name}": 999 for name in keyed}
@@ -211,6 +211,8 @@ def test_a_gpu_may_be_lost_at_any_call(tmp_path: Path, calls_before_loss: int) -
     assert lost.error is not None
     assert "lost" in lost.error
     assert (lost.uuid is None) == (lost.subject == "gpu/host-1/index-0")
+    assert lost.temperature_c is None, "what it said of its health is no longer true"
+    assert (lost.product is None) or lost.product == "NVIDIA H100 80GB HBM3"
     assert healthy.lost is False
     assert healthy.error is None
     assert_absence_is_explained(lost)
@@ -322,7 +324,7 @@ def test_nothing_that_changes_state_is_named_or_called(tmp_path: Path) -> None:
         named = {match.group(0) for match in changing.finditer(path.read_text(encoding="utf-8"))}
         assert named <= allowed, path.name
     with nvml_in_process(tmp_path, script(gpu(0, **{"mig.mode": 1}), mig(1))) as calls:
-        collect_gpus(LOCAL, host="host-1")
+        collect_gpus(LOCAL, host="host-1", watch_s=0)
         with GpuSampler():
             pass
         called = set(calls.read_text().splitlines())
@@ -338,7 +340,7 @@ def collect_elsewhere(environment: dict[str, str], mode: str = "local") -> dict[
         "import msgspec, sys\n"
         "from inferaudit.collect.gpu import collect_gpus\n"
         "from inferaudit.plan import GpuPlan\n"
-        "facts = collect_gpus(GpuPlan(mode=sys.argv[1]), host='host-1')\n"
+        "facts = collect_gpus(GpuPlan(mode=sys.argv[1]), host='host-1', watch_s=0)\n"
         "sys.stdout.buffer.write(msgspec.json.encode(facts))\n"
     )
     root = str(Path(__file__).parents[1])
@@ -396,6 +398,12 @@ def test_a_refused_watch_says_so(tmp_path: Path) -> None:
     error = facts["nvml.xid_events"].error
     assert error is not None
     assert error.reason == "XID events could not be watched: not supported by this GPU or its mode"
+
+
+def test_the_watch_lasts_as_long_as_asked(tmp_path: Path) -> None:
+    with nvml_in_process(tmp_path, script(gpu(0))):
+        watch = collect_gpus(LOCAL, host="host-1", watch_s=0.3)["nvml.xid_events"].value
+    assert watch.window_s >= 0.3
 
 
 def test_a_storm_of_events_is_drained_before_the_watch_ends(tmp_path: Path) -> None:

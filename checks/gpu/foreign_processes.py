@@ -36,6 +36,8 @@ def foreign_processes(snapshot: Snapshot, *, expected: str = _EXPECTED) -> Itera
         elif nameless:
             yield unknown(gpu.subject, f"{len(nameless)} processes hide their names from this process", seen)
         elif gpu.processes:
-            yield passed(gpu.subject, f"{len(gpu.processes)} processes, all of them known servers", seen)
+            yield passed(
+                gpu.subject, f"known servers alone: {', '.join(sorted({p.name or '' for p in gpu.processes}))}", seen
+            )
         else:
             yield passed(gpu.subject, "no process uses it", seen)

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 
 
 @check(
@@ -10,7 +10,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
     remediation="Cordon the node, drain its replicas, and do what NVIDIA's catalogue says for this XID.",
     references=("https://docs.nvidia.com/deploy/xid-errors/index.html",),
 )
-def xid_hardware(snapshot: Snapshot) -> Iterator[Judgement]:
+def xid_hardware(snapshot: Snapshot, *, min_window_s: float = 1.0) -> Iterator[Judgement]:
     """XIDs of the hardware class mean a reset, a reboot or a new board, and the replica is lost until then.
 
     Only what is announced during the watch is seen; for the time before, see the kernel log or the DCGM exporter.
@@ -22,5 +22,7 @@ def xid_hardware(snapshot: Snapshot) -> Iterator[Judgement]:
         words = sorted({event.words for event in faults if (event.gpu or "unknown") == gpu})
         yield failed(f"gpu/{node}/{gpu}", f"hardware fault: {', '.join(words)}", Evidence("nvml.xid_events", words, []))
     if not faults:
-        said = f"no hardware fault in {watch.window_s:g} s of watching {watch.gpus} GPUs"
-        yield passed(f"node/{node}", said, Evidence("nvml.xid_events", [event.xid for event in watch.events], []))
+        judge = passed if watch.window_s >= min_window_s and not watch.truncated else unknown
+        more = "; there were more events than were kept" if watch.truncated else ""
+        said = f"no hardware fault in {watch.window_s:g} s of watching {watch.gpus} GPUs{more}"
+        yield judge(f"node/{node}", said, Evidence("nvml.xid_events", [event.xid for event in watch.events], []))

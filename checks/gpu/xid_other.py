@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 
 
 @check(
@@ -10,7 +10,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
     remediation="Look the XID up in NVIDIA's catalogue; the application class points at the server, not at the GPU.",
     references=("https://docs.nvidia.com/deploy/xid-errors/index.html",),
 )
-def xid_other(snapshot: Snapshot) -> Iterator[Judgement]:
+def xid_other(snapshot: Snapshot, *, min_window_s: float = 1.0) -> Iterator[Judgement]:
     """XIDs outside the hardware class point at a bug in the server, or at a GPU that begins to fail.
 
     Remapped rows (63), contained memory errors (94) and high rates of corrected errors (92) are of the second kind.
@@ -24,5 +24,7 @@ def xid_other(snapshot: Snapshot) -> Iterator[Judgement]:
         kind = "of the application" if all(event.kind == "application" for event in here) else "to be investigated"
         yield failed(f"gpu/{node}/{gpu}", f"faults {kind}: {', '.join(words)}", Evidence("nvml.xid_events", words, []))
     if not faults:
-        said = f"none in {watch.window_s:g} s of watching {watch.gpus} GPUs"
-        yield passed(f"node/{node}", said, Evidence("nvml.xid_events", [], []))
+        judge = passed if watch.window_s >= min_window_s and not watch.truncated else unknown
+        more = "; there were more events than were kept" if watch.truncated else ""
+        said = f"none in {watch.window_s:g} s of watching {watch.gpus} GPUs{more}"
+        yield judge(f"node/{node}", said, Evidence("nvml.xid_events", [], []))

@@ -36,6 +36,12 @@ _REMEDIES = {
     NO_PERMISSION: "run as a user that may open /dev/nvidiactl and /dev/nvidia*",
     VERSION_MISMATCH: "the driver was updated under a running kernel module: reboot the node or reload the module",
 }
+_IDENTITY = frozenset(
+    (
+        *("driver_version", "cuda_version", "uuid", "product", "serial", "vbios_version", "pci_bus_id"),
+        *("compute_capability", "memory_total_bytes"),
+    )
+)
 _NO_DEVICE_REMEDY = "in a container, request a GPU or set NVIDIA_VISIBLE_DEVICES=all; on a host, see the kernel log"
 
 
@@ -44,9 +50,12 @@ def collect_gpus(
     progress: Callable[[str], None] | None = None,
     *,
     host: str | None = None,
+    watch_s: float = 2.0,
     deadline_s: float = 60.0,
 ) -> dict[str, Fact]:
     """Facts ``nvml.*`` of this host. `host` defaults to the host's name; `progress` gets one line of words.
+
+    XID events are watched for the time of the readings, and for `watch_s` at least.
 
     A driver that hangs in the kernel cannot be interrupted, so the reading runs in a thread of its own and is left
     behind after `deadline_s`; the facts then say so.
@@ -63,7 +72,7 @@ def collect_gpus(
     answer: dict[str, Fact] = {}
 
     def read() -> None:
-        answer.update(_collect(plan, host, source))
+        answer.update(_collect(plan, host, source, watch_s))
 
     reader = threading.Thread(target=read, name="inferaudit-nvml", daemon=True)
     reader.start()
@@ -94,16 +103,15 @@ def _all(error: FactError) -> dict[str, Fact]:
     return {name: Fact(error=error) for name in FACT_NAMES}
 
 
-def _collect(plan: GpuPlan, host: str, source: str) -> dict[str, Fact]:
+def _collect(plan: GpuPlan, host: str, source: str, watch_s: float) -> dict[str, Fact]:
     try:
         with nvml_session() as nvml, XidWatcher() as watcher:
             driver = _read_driver(nvml, host, plan.node)
             gpus = _read_gpus(nvml, driver)
-            # Asked last, so that the short watch spans all readings.
             return {
                 "nvml.gpus": _gpus_fact(gpus, source),
                 "nvml.driver": Fact(value=driver),
-                "nvml.xid_events": watcher.fact(source),
+                "nvml.xid_events": watcher.fact(source, at_least_s=watch_s),
             }
     except NvmlCallError as error:
         return _all(_session_error(error, plan, host, source))
@@ -149,7 +157,7 @@ def _read_gpus(nvml: Nvml, driver: NvmlDriver) -> list[Gpu] | NvmlCallError:
 
 
 def _read_gpu(nvml: Nvml, driver: NvmlDriver, index: int) -> Gpu:
-    """One GPU; a lost one keeps what it told before it was lost."""
+    """One GPU; a lost one keeps its identity."""
     values: dict[str, Any] = {"driver_version": driver.driver_version, "cuda_version": driver.cuda_version}
     reasons: dict[str, str] = {}
     unsupported: list[str] = []
@@ -167,6 +175,9 @@ def _read_gpu(nvml: Nvml, driver: NvmlDriver, index: int) -> Gpu:
                     unsupported.extend(reading.fields)
     except NvmlCallError as error:
         error_text, lost = str(error), error.lost
+        if lost:
+            # What it said of its health a moment ago is no longer true, and must not pass for it.
+            values = {field: value for field, value in values.items() if field in _IDENTITY}
         missing = (field for reading in READINGS for field in reading.fields if field not in values)
         reasons.update({field: error_text for field in missing if field not in reasons})
     for field, value in values.items():

@@ -48,8 +48,11 @@ class XidWatcher:
         self._stop.set()
         self._thread.join(_STOP_S)
 
-    def fact(self, source: str) -> Fact:
-        """Ends the watch; the events, or why there was no watch."""
+    def fact(self, source: str, *, at_least_s: float = 0.0) -> Fact:
+        """Ends the watch, once it has lasted `at_least_s`; the events, or why there was no watch."""
+        if self._started_ns:
+            left_s = at_least_s - (self._clock() - self._started_ns) / 1e9
+            self._stop.wait(max(0.0, min(left_s, at_least_s)))
         self._stop.set()
         self._thread.join(_STOP_S)
         if self._error is not None or not self._gpus:

@@ -67,7 +67,7 @@ class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU as NVML shows it. `node` is the Kubernetes node when one was named, else the host's name.
 
-    `lost` is True for a GPU that fell off the bus; what it told before is kept. `unsupported` lists the fields the
+    `lost` is True for a GPU that fell off the bus; its identity is kept. `unsupported` lists the fields the
     driver says this GPU or its mode does not have; `reasons` says for every field that is None why it is.
     `serial` is a digest, enough to recognise a board and not to order one.
     """
