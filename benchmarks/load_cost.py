@@ -1,10 +1,11 @@
 """What does measuring cost, and what does the tool say when it is busy? inferaudit beside aiperf and guidellm.
 
-    python benchmarks/load_cost.py [--streams 100,400] [--tools aiperf,guidellm]
+    python benchmarks/load_cost.py [--streams 100,400] [--tools aiperf,aiperf-usage,guidellm]
 
 Every tool sends the same number of streamed requests (four a stream, 100 tokens each, 20 ms apart, first token after
 200 ms) to a fresh ground-truth server on a core of its own, with the other cores to itself. The two are installed
-from PyPI, pinned, into throw-away environments under `.cache/tools` the first time. CPU counts the whole run and all
+from PyPI, pinned, into throw-away environments under `.cache/tools` the first time. aiperf runs with its defaults,
+which tokenize every answer, and once more told to believe the server's token counts. CPU counts the whole run and all
 children; "steady" is less a run of two requests, which is start-up. Bound: CPU a token at most 1/20 of each other
 tool's in the same conditions, steady as well as whole. Exit 1 when it breaks.
 """
@@ -58,7 +59,7 @@ def with_inferaudit(url: str, streams: int, requests: int, _: Path) -> tuple[Tol
     return (found["ttft_ms"]["p99"], found["itl_ms"]["p99"]), cost
 
 
-def with_aiperf(url: str, streams: int, requests: int, folder: Path) -> tuple[Told, Cost]:
+def with_aiperf(url: str, streams: int, requests: int, folder: Path, *flags: str) -> tuple[Told, Cost]:
     tool = installed("aiperf")
     line: list[str | Path] = [
         tool / "aiperf",
@@ -72,12 +73,17 @@ def with_aiperf(url: str, streams: int, requests: int, folder: Path) -> tuple[To
         "--streaming",
     ]
     line += ["--concurrency", str(streams), "--request-count", str(requests), "--isl", "16", "--osl", str(TOKENS)]
-    line += ["--tokenizer", str(CACHE / "tokenizer"), "--use-server-token-count", "--ui-type", "none"]
+    line += ["--tokenizer", str(CACHE / "tokenizer"), "--ui-type", "none", *flags]
     line += ["--no-server-metrics", "--no-gpu-telemetry", "--artifact-dir", str(folder)]
     cost = pinned(line, client_cores())
     report = json.loads((folder / "profile_export_aiperf.json").read_text())
     # Its "inter_token_latency" is TPOT; the gaps between arrivals are its inter-chunk latency.
     return (report["time_to_first_token"]["p99"], report["inter_chunk_latency"]["p99"]), cost
+
+
+def with_aiperf_usage(url: str, streams: int, requests: int, folder: Path) -> tuple[Told, Cost]:
+    """Told to believe the server's usage, as inferaudit does, instead of tokenizing every answer."""
+    return with_aiperf(url, streams, requests, folder, "--use-server-token-count")
 
 
 def with_guidellm(url: str, streams: int, requests: int, folder: Path) -> tuple[Told, Cost]:
@@ -96,6 +102,7 @@ def with_guidellm(url: str, streams: int, requests: int, folder: Path) -> tuple[
 RUNNERS: dict[str, Callable[[str, int, int, Path], tuple[Told, Cost]]] = {
     "inferaudit": with_inferaudit,
     "aiperf": with_aiperf,
+    "aiperf-usage": with_aiperf_usage,
     "guidellm": with_guidellm,
 }
 
@@ -141,9 +148,8 @@ def measure(tool: str, streams: int, requests: int) -> Run:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", default="100,400")
-    parser.add_argument("--tools", default="aiperf,guidellm")
+    parser.add_argument("--tools", default="aiperf,aiperf-usage,guidellm")
     options = parser.parse_args()
-    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     where = machine()
     rows: list[list[str]] = []
     verdicts: list[tuple[bool, str]] = []
