@@ -125,7 +125,13 @@ def kv_bytes_per_sequence(shape: ModelShape, context: int, kv_dtype: str = "fp16
 
 
 def overhead_bytes_per_gpu(shape: ModelShape, gpus: int, *, batched_tokens: int, sequences: int) -> int:
-    """What one of `gpus` GPUs needs beside weights and KV: the runtime, and the larger of activations and logits.
+    """What one of `gpus` GPUs needs beside weights and KV: the runtime, and the larger of activations and logits."""
+    runtime, communication, activations, logits = _overhead_parts(shape, gpus, batched_tokens, sequences)
+    return runtime + communication + max(activations, logits)
+
+
+def _overhead_parts(shape: ModelShape, gpus: int, batched_tokens: int, sequences: int) -> tuple[int, int, int, int]:
+    """Bytes of (runtime, communication, activations, logits) on each GPU.
 
     Activations are those of one layer for one step of `batched_tokens` tokens at 2 bytes: residual, norm, attention's
     projections and output, and both halves of the gated MLP; the matrices' own share is divided over the GPUs.
@@ -133,10 +139,9 @@ def overhead_bytes_per_gpu(shape: ModelShape, gpus: int, *, batched_tokens: int,
     width = shape.experts.per_token * shape.experts.width + shape.experts.shared_width if shape.experts else 0
     width = max(width, shape.intermediate)
     projections = (shape.heads + 2 * shape.kv_heads) * shape.head_dim
-    activations = batched_tokens * 2 * (5 * shape.hidden + (projections + 2 * width) / gpus)
+    activations = round(batched_tokens * 2 * (5 * shape.hidden + (projections + 2 * width) / gpus))
     logits = sequences * shape.vocab * 8  # 32-bit logits and a copy for sampling
-    communication = _COMMUNICATION_BYTES if gpus > 1 else 0
-    return round(_RUNTIME_BYTES + communication + max(activations, logits))
+    return _RUNTIME_BYTES, _COMMUNICATION_BYTES if gpus > 1 else 0, activations, logits
 
 
 def kv_pool_tokens(
@@ -354,6 +359,8 @@ def _formulas(
         per_token = f"{layers} layers × {shape.mla.cached_values} latent values × {element:g} B"
     else:
         per_token = f"2 (K and V) × {layers} layers × {shape.kv_heads} KV heads × {shape.head_dim} × {element:g} B"
+    sequences = max(concurrency, _MIN_SEQUENCES)
+    runtime, communication, activations, logits = _overhead_parts(shape, gpus, batched_tokens, sequences)
     total = f"{concurrency:,} requests × {context:,} tokens × {kv_bytes_per_token(shape, kv_dtype):,} B"
     if shape.window_layers and context > shape.window:
         total += f", {shape.window_layers} layers holding {shape.window:,} tokens only"
@@ -361,7 +368,8 @@ def _formulas(
         "kv_bytes_per_token": f"{per_token} = {kv_bytes_per_token(shape, kv_dtype):,} B",
         "kv_bytes": f"{total} = {kv_bytes_per_sequence(shape, context, kv_dtype) * concurrency:,} B",
         "overhead_bytes": (
-            f"{gpus} × (runtime + the larger of activations of {batched_tokens:,} tokens and the logits of a step)"
+            f"{gpus} × ({runtime:,} B runtime + {communication:,} B communication + the larger of {activations:,} B "
+            f"activations of {batched_tokens:,} tokens and {logits:,} B logits)"
         ),
         "kv_tokens_left": (
             f"({gpu.memory_bytes:,} B × {fraction:g} − {weights:,} B ÷ {gpus} − overhead ÷ {gpus}) × "
