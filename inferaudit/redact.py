@@ -107,13 +107,13 @@ def redact_value(name: str, value: str) -> str:
     return redact_text(clean)
 
 
-def redact_text(text: str) -> str:
+def redact_text(text: str, *, limit: int | None = _TEXT_LIMIT) -> str:
     """`text` with every credential in it replaced: known shapes, logins in URLs, values after secret-like names.
 
-    Beyond 64 KiB the text is cut, and says so.
+    Beyond `limit` characters (None = no limit) the text is cut, and says so.
     """
     clean = _PAIR.sub(_pair, _shapes(text))
-    return clean if len(clean) <= _TEXT_LIMIT else f"{clean[: _TEXT_LIMIT - 64]}<truncated length={len(clean)}>"
+    return clean if limit is None or len(clean) <= limit else f"{clean[: limit - 64]}<truncated length={len(clean)}>"
 
 
 def redact_object(obj: Mapping[str, Any]) -> dict[str, Any]:

@@ -374,8 +374,8 @@ def test_any_text_is_objects_or_a_usage_error(text: str) -> None:
     assert not said or said.startswith("x")
 
 
-FIELDS = ("spec template containers env resources limits name metadata labels selector rules volumes secret ports "
-          "matchLabels nvidia.com/gpu").split()  # fmt: skip
+FIELDS = ["spec", "template", "containers", "env", "resources", "limits", "name", "metadata", "labels", "selector",
+          "rules", "volumes", "secret", "ports", "matchLabels", "nvidia.com/gpu"]  # fmt: skip
 JSONISH = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),

@@ -28,6 +28,7 @@ T = TypeVar("T")
 _TRIES = 5
 _RESTARTS = 3
 _MAX_WAIT_S = 15.0
+_SILENT_CALLS = 3  # as many in a row without an answer, and the server is given up
 _CONNECT_TIMEOUT_S = 10.0
 _CHUNK = 1 << 20
 _MAX_PAGE_BYTES = 512 << 20
@@ -94,6 +95,7 @@ class ApiClient:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     dead: ApiError | None = None
+    silent_calls: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -170,7 +172,6 @@ class ApiClient:
             raise ApiError(self._failure(f"no time was left to {asked}: the cluster's time limit is used up", asked))
         end = self.clock() + limit
         timeout = urllib3.Timeout(connect=min(_CONNECT_TIMEOUT_S, limit), read=limit)
-        slow = ApiError(self._failure(f"could not {asked}: no complete answer within {limit:.3g} s", asked))
         try:
             response = self.pool.request(
                 "GET",
@@ -182,7 +183,7 @@ class ApiClient:
                 preload_content=False,
             )
         except lost.ReadTimeoutError:
-            raise slow from None
+            raise self._silence(asked, limit) from None
         except lost.ProtocolError:
             return 503, b'{"message": "the connection was lost"}', None
         except lost.HTTPError as error:
@@ -194,14 +195,15 @@ class ApiClient:
                 chunks.append(chunk)
                 size += len(chunk)
                 if self.clock() > end or size > _MAX_PAGE_BYTES:
-                    raise slow
+                    raise self._silence(asked, limit)
             response.release_conn()
         except lost.ReadTimeoutError:
-            raise slow from None
+            raise self._silence(asked, limit) from None
         except lost.HTTPError:
             return 503, b'{"message": "the connection was lost"}', None
         finally:
             response.close()
+        self.silent_calls = 0
         return response.status, b"".join(chunks), _retry_after(response.headers.get("Retry-After"))
 
     def _refusal(self, status: int, body: bytes, asked: Asked) -> ApiError:
@@ -233,6 +235,15 @@ class ApiClient:
             remedy=remedy,
         )
 
+    def _silence(self, asked: Asked, limit: float) -> ApiError:
+        """No complete answer in time. One slow list is its own matter; several in a row mean the server is gone."""
+        with self._lock:
+            self.silent_calls += 1
+            gone = self.silent_calls >= _SILENT_CALLS
+        if gone:
+            return self._die(FactErrorKind.FAILED, f"does not answer: {_SILENT_CALLS} calls in a row took too long")
+        return ApiError(self._failure(f"could not {asked}: no complete answer within {limit:.3g} s", asked))
+
     def _die(self, kind: FactErrorKind, what: str) -> ApiError:
         """An error that holds for all: the first one stands."""
         with self._lock:
@@ -244,6 +255,7 @@ class ApiClient:
 def connect(plan: KubernetesPlan) -> ApiClient:
     """A client for the plan's context. :class:`UsageError` where there is no kubeconfig, or no such context in it."""
     import kubernetes.config
+    import yaml
     from kubernetes import client
     from kubernetes.config.config_exception import ConfigException
 
@@ -270,7 +282,7 @@ def connect(plan: KubernetesPlan) -> ApiClient:
             )
     except ConfigException as error:
         raise UsageError(f"the kubeconfig {files} cannot be used: {_line(redact_text(str(error)))}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UsageError(f"the kubeconfig {files} cannot be read: {_line(redact_text(str(error)))}") from None
     return _client(plan, settings, context, namespace)
 

@@ -75,10 +75,14 @@ class Reader:
             return list(pool.map(work, todo))
 
     def lists(self, asked: Iterable[tuple[Kind, str | None]]) -> None:
-        """Read lists into the store; those that it has are not read again."""
-        todo = [key for key in dict.fromkeys(asked) if key not in self.store.lists]
+        """Read lists into the store; those that it has, be it for all namespaces, are not read again."""
+        todo = [key for key in dict.fromkeys(asked) if key not in self.store.lists and not self._has_all(key[0])]
         for key, found in zip(todo, self.each(lambda key: self._list(*key), todo), strict=True):
             self.store.lists[key] = found
+
+    def _has_all(self, kind: Kind) -> bool:
+        listed = self.store.lists.get((kind, None))
+        return listed is not None and not isinstance(listed, FactError)
 
     def singles(self, asked: Iterable[tuple[Kind, str, str]]) -> None:
         """Read single objects into the store."""
@@ -190,7 +194,7 @@ class Reader:
                 words = "the optional Role for logs of `inferaudit generate rbac` grants it"
             reason = f"the log of {pod} cannot be read ({error.status}): {words}"
             return FactError(FactErrorKind.OUT_OF_VIEW, reason, self.client.source, "get", "pods/log", namespace)
-        lines = redact_text(body.decode("utf-8", "replace")).splitlines()
+        lines = redact_text(body.decode("utf-8", "replace"), limit=None).splitlines()
         return LogSample(
             pod=pod, container=container, previous=previous, lines=lines, truncated=len(lines) >= _LOG_LINES
         )

@@ -33,6 +33,7 @@ T = TypeVar("T")
 Found = tuple[Kind, str, str]
 
 _IN_NAMESPACE: tuple[Kind, ...] = (
+    *k.WORKLOAD_KINDS,
     k.SERVICE,
     *k.ENTRY_KINDS,
     k.INFERENCE_POOL,
@@ -103,7 +104,7 @@ def collect_kubernetes(
     source = overlay.sources.get(object_subject(chosen)) if overlay else None
     workload = describe(view, chosen, source)
     around = Surroundings(view, workload)
-    reader.singles(_named(around))
+    reader.singles(_named(around, wanted))
     reader.singles((k.SECRET, workload.namespace, name) for name in named_secrets(around))
     facts |= service_facts(view, workload, wanted)
     facts |= status_facts(view, workload, lambda name: wanted(name) and not name.startswith("cluster."))
@@ -154,12 +155,21 @@ def _value(found: object) -> Fact:
     return Fact(error=found) if isinstance(found, FactError) else Fact(found)
 
 
-def _candidates(reader: Reader, namespace: str | None) -> tuple[list[Object], list[FactError]]:
-    """All objects of workload kinds, and why some kinds could not be listed."""
-    reader.lists((kind, namespace) for kind in k.WORKLOAD_KINDS)
-    found: list[Object] = []
-    errors: list[FactError] = []
-    for kind in k.WORKLOAD_KINDS:
+def _candidates(
+    reader: Reader, namespace: str | None, kinds: tuple[Kind, ...] = k.WORKLOAD_KINDS
+) -> tuple[list[Object], list[FactError]]:
+    """All objects of workload kinds, and why some kinds could not be listed.
+
+    Pods of every namespace are a list too long to read before anything else was looked at: there only where no
+    other kind has inference.
+    """
+    if namespace is None and k.POD in kinds and len(kinds) > 1:
+        found, errors = _candidates(reader, None, tuple(kind for kind in kinds if kind != k.POD))
+        if errors or inference_workloads(found):
+            return found, errors
+    reader.lists((kind, namespace) for kind in kinds)
+    found, errors = [], []
+    for kind in kinds:
         listed = reader.store.lists[kind, namespace]
         if isinstance(listed, FactError):
             errors.append(listed)
@@ -177,11 +187,11 @@ def _find(plan: KubernetesPlan, reader: Reader, overlay: ManifestObjects | None)
         chosen = choose(overlay.candidates(), plan.workload, plan.namespace, "the manifests")
         reader.lists((kind, namespace_of(chosen)) for kind in k.WORKLOAD_KINDS)
         return view, _with_live_status(view, chosen)
-    candidates, errors = _candidates(reader, namespace or None)
     kind, name = parse_name(plan.workload) if plan.workload else (None, "")
+    candidates, errors = _candidates(reader, namespace or None, (k.POD,) if kind == k.POD else k.WORKLOAD_KINDS)
     seen = [o for o in candidates if name_of(o) == name] if name else inference_workloads(candidates)
     if kind is not None:
-        unread = reader.store.lists[kind, namespace or None]
+        unread = reader.store.lists.get((kind, namespace or None))
         errors = [unread] if isinstance(unread, FactError) else []
     if errors and not seen:
         raise UnreadError(errors[0])
@@ -204,15 +214,15 @@ def _lists(namespace: str, wanted: Callable[[str], bool]) -> Iterable[tuple[Kind
                 yield kind, None
 
 
-def _named(around: Surroundings) -> list[Found]:
+def _named(around: Surroundings, wanted: Callable[[str], bool]) -> list[Found]:
     """The single objects that the workload and its surroundings name, Secrets apart."""
     found: list[Found] = [
         (k.SERVICE_ACCOUNT, around.namespace, around.service_account_name),
         (k.NAMESPACE, "", around.namespace),
     ]
     found += [(e.kind, e.namespace, e.name) for e in walk(around.workload) if e.kind != k.SECRET]
-    found += _seen(lambda: around.gateway_names())
-    for binding in _seen(lambda: around.bindings):
+    found += _seen(around.gateway_names)
+    for binding in _seen(lambda: around.bindings) if wanted("service.roles") else ():
         kind, name = role_of(binding)
         found.append((kind, namespace_of(binding), name))
     return found
