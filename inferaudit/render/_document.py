@@ -220,7 +220,8 @@ def quantity(value: Any, unit: str | None) -> str:
         case "1/s":
             return f"{value:,.4g}/s"
         case "usd":
-            return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.3g}"
+            places = 2 if abs(value) >= 1 or not value else min(2 - math.floor(math.log10(abs(value))), 15)
+            return f"${value:,.{places}f}"
         case None | "":
             return f"{value:,.6g}"
     return f"{value:,.4g} {unit}"
@@ -233,6 +234,23 @@ def interval_text(interval: Any, unit: str | None) -> str:
     low, high = (quantity(v, unit) if v is not None else "∞" for v in interval)
     number, space, tail = high.partition(" ")
     return f"{low.removesuffix(space + tail) if tail else low} – {number}{space}{tail}"
+
+
+def objectives(document: Document) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]:
+    """The SLA's rows that have a target or were measured, and the names of those with neither."""
+    every = rows(document.sla.get("objectives"))
+    kept = tuple(r for r in every if r.get("target") is not None or r.get("observed") is not None)
+    return kept, tuple(line(str(r.get("dimension") or "–"), 60) for r in every if r not in kept)
+
+
+def unread(document: Document) -> tuple[tuple[str, str, str], ...]:
+    """(kind, reasons, remedy) of what could not be read, the refused and failed first, equal remedies together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in (*rows(document.coverage.get("denied")), *rows(document.coverage.get("not_given"))):
+        kind = line(str(row.get("kind") or "unread"), 60).replace("_", " ")
+        reasons = found.setdefault((kind, line(str(row.get("remedy") or ""))), [])
+        reasons.append(line(str(row.get("reason") or "no reason given")))
+    return tuple((kind, _some(reasons), remedy) for (kind, remedy), reasons in found.items())
 
 
 def rows(value: Any) -> tuple[Mapping[str, Any], ...]:
@@ -252,6 +270,12 @@ def split_location(location: str | None) -> tuple[str, int | None]:
     if colon and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0:
         return path, int(number)
     return text, None
+
+
+def _some(texts: Sequence[str], shown: int = 4) -> str:
+    distinct = list(dict.fromkeys(texts))
+    more = f"; and {len(distinct) - shown} more" if len(distinct) > shown else ""
+    return "; ".join(distinct[:shown]) + more
 
 
 def _root(finding: Finding, by_print: Mapping[str, Finding]) -> Finding:

@@ -5,8 +5,7 @@ A forge refuses a comment over 65 536 characters, so details are left out from t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from inferaudit.escape import line, markdown, markdown_block, markdown_code, web_link
 from inferaudit.model import Outcome, Report, Verdict
@@ -21,12 +20,13 @@ from inferaudit.render._document import (
     evidence_text,
     explained,
     interval_text,
+    objectives,
     other_reasons,
     quantity,
     read,
-    rows,
     standing,
     subject_line,
+    unread,
 )
 from inferaudit.render._options import Options
 
@@ -125,8 +125,8 @@ def _at(finding: Finding) -> str:
 
 
 def _sla(document: Document) -> str:
-    objectives = rows(document.sla.get("objectives"))
-    if not objectives:
+    measured, without = objectives(document)
+    if not measured:
         return ""
     head = "| | objective | target | measured | interval | samples |\n|---|---|---|---|---|---|"
     body = [
@@ -138,9 +138,10 @@ def _sla(document: Document) -> str:
             markdown(interval_text(row.get("interval"), row.get("unit")) or "–"),
             markdown(str(row.get("samples") if row.get("samples") is not None else "–")),
         )) + " |"
-        for row in objectives[:40]
+        for row in measured[:40]
     ]  # fmt: skip
-    return "\n".join(["### Service levels", "", head, *body])
+    note = ["", f"No target: {', '.join(map(markdown_code, without))}."] if without else []
+    return "\n".join(["### Service levels", "", head, *body, *note])
 
 
 def _coverage(document: Document) -> str:
@@ -149,17 +150,12 @@ def _coverage(document: Document) -> str:
         "### What could not be seen",
         f"{_number(coverage.get('examined'))} checks could tell, {_number(coverage.get('unknown'))} could not.",
     ]
-    unread = [*rows(coverage.get("denied")), *rows(coverage.get("not_given"))]
-    lines += [f"- {_unread(row)}" for row in unread[:20]]
-    if len(unread) > 20:
-        lines.append(f"- and {len(unread) - 20} more")
+    found = unread(document)
+    for kind, reasons, remedy in found[:20]:
+        lines.append(f"- {markdown(kind)}: {markdown(reasons, 1000)}{f' — {markdown(remedy)}' if remedy else ''}")
+    if len(found) > 20:
+        lines.append(f"- and {len(found) - 20} more")
     return "\n\n".join(lines[:2]) + ("\n\n" + "\n".join(lines[2:]) if lines[2:] else "")
-
-
-def _unread(row: Mapping[str, Any]) -> str:
-    kind = markdown(str(row.get("kind") or "unread").replace("_", " "))
-    remedy = f" — {markdown(str(row['remedy']))}" if row.get("remedy") else ""
-    return f"{kind}: {markdown(str(row.get('reason') or '–'))}{remedy}"
 
 
 def _number(value: object) -> str:

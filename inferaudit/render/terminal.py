@@ -6,7 +6,8 @@ Works at 40 columns, without colour and without Unicode; colour never carries wh
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -26,12 +27,13 @@ from inferaudit.render._document import (
     evidence_text,
     explained,
     interval_text,
+    objectives,
     other_reasons,
     quantity,
     read,
-    rows,
     standing,
     subject_line,
+    unread,
 )
 from inferaudit.render._options import Options
 
@@ -166,30 +168,28 @@ def _coverage(document: Document) -> Iterable[RenderableType]:
         yield Text(f"{examined} check{'s' * (examined != 1)} could tell, {unknown} could not.")
     else:
         yield Text("The report does not say how much was examined.")
-    unread = [*rows(document.coverage.get("denied")), *rows(document.coverage.get("not_given"))]
-    for row in unread[:30]:
-        kind = line(str(row.get("kind") or "unread")).replace("_", " ")
-        remedy = f" → {line(str(row['remedy']))}" if row.get("remedy") else ""
-        yield _bullet(f"{kind}: {line(str(row.get('reason') or 'no reason given'))}{remedy}", "?", "bold yellow")
-    if len(unread) > 30:
-        yield Text(f"and {len(unread) - 30} more, in the JSON report", style="dim")
+    found = unread(document)
+    for kind, reasons, remedy in found[:30]:
+        yield _bullet(f"{kind}: {reasons}{f' → {remedy}' if remedy else ''}", "?", "bold yellow")
+    if len(found) > 30:
+        yield Text(f"and {len(found) - 30} more, in the JSON report", style="dim")
 
 
 def _sla(document: Document, width: int) -> RenderableType:
-    objectives = rows(document.sla.get("objectives"))
-    if not objectives:
-        return Text("No objective has a target; --slo or the policy's slo: gives them.")
+    measured, without = objectives(document)
+    note = Text(f"no target: {', '.join(without)}; --slo or the policy's slo: gives one", style="dim")
+    if not measured:
+        return note if without else Text("No objective has a target; --slo or the policy's slo: gives them.")
     if width < 80:
-        return Group(
-            *(_bullet(_objective(row), *_SIGNS.get(str(row.get("outcome")), _SIGNS["unknown"])) for row in objectives)
-        )
+        lines = [_bullet(_objective(r), *_SIGNS.get(str(r.get("outcome")), _SIGNS["unknown"])) for r in measured]
+        return Group(*lines, *[note] * bool(without))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("")
     table.add_column("objective", overflow="fold")
     for head in ("target", "measured", "interval", "samples"):
         table.add_column(head, justify="right", overflow="fold")
     table.add_column("if broken", overflow="fold")
-    for row in objectives:
+    for row in measured:
         unit = row.get("unit")
         sign, style = _SIGNS.get(str(row.get("outcome")), _SIGNS["unknown"])
         cells = (
@@ -201,11 +201,10 @@ def _sla(document: Document, width: int) -> RenderableType:
             str(row.get("consequence") or "–"),
         )
         table.add_row(Text(sign, style=style), *(Text(line(cell)) for cell in cells))
-    return table
+    return Group(table, *[note] * bool(without))
 
 
-def _objective(row: object) -> str:
-    assert isinstance(row, dict)  # noqa: S101  # rows() gives mappings
+def _objective(row: Mapping[str, Any]) -> str:
     unit = row.get("unit")
     target = f"target {quantity(row['target'], unit)}" if row.get("target") is not None else "no target"
     return line(f"{row.get('dimension') or '–'}: {quantity(row.get('observed'), unit)} ({target})")
