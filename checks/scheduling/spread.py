@@ -1,0 +1,41 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.pod_state import is_current
+
+
+@check(
+    title="Replicas are spread over nodes",
+    severity=Severity.MEDIUM,
+    needs=("workload",),
+    optional=("workload.pods",),
+    remediation=(
+        "Add a topologySpreadConstraint over `kubernetes.io/hostname` (and over zones), or a podAntiAffinity."
+    ),
+    references=("https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/",),
+)
+def spread(snapshot: Snapshot) -> Iterator[Judgement]:
+    """The scheduler packs GPUs where they are free: without a rule all replicas may share one node, and one failure.
+
+    A soft rule is enough: it must not keep pods from starting where GPUs are scarce.
+    """
+    workload = snapshot.fact("workload")
+    spec = workload.template.get("spec") or {}
+    keys = [c.get("topologyKey") for c in spec.get("topologySpreadConstraints") or ()]
+    anti = (spec.get("affinity") or {}).get("podAntiAffinity") or {}
+    keys += [t.get("topologyKey") for t in anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ()]
+    for term in anti.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+        keys.append((term.get("podAffinityTerm") or {}).get("topologyKey"))
+    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else []
+    nodes = {(p.get("spec") or {}).get("nodeName") for p in pods if is_current(p)} - {None}
+    running = len([p for p in pods if is_current(p) and (p.get("spec") or {}).get("nodeName")])
+    seen = Evidence("topologySpreadConstraints, podAntiAffinity", keys or None, "over hosts or zones")
+    where = Evidence("nodes of the pods", sorted(nodes), "more than one")
+    if (workload.replicas or 0) < 2 and running < 2:
+        yield not_applicable(workload.subject, "there are no replicas to spread", seen)
+    elif running > 1 and len(nodes) == 1:
+        yield failed(workload.subject, f"all {running} replicas run on {next(iter(nodes))}", where, seen)
+    elif keys:
+        yield passed(workload.subject, f"replicas are spread by {', '.join(sorted({str(k) for k in keys}))}", seen)
+    else:
+        yield failed(workload.subject, "nothing keeps all replicas from one node", seen, where)
