@@ -42,6 +42,26 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user said stop
         self.code = code
 
 
+class Interruption:
+    """What a signal does: it raises, except under load, where the first one ends the load and keeps what it measured.
+
+    A class because signal handlers have no other way to speak to the work they interrupt.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.gentle = False
+        self.code: int | None = None
+
+    def signal(self, code: int) -> None:
+        """Called in the main thread by the handler; `code` is the exit code."""
+        first = self.code is None
+        self.code = code
+        self.stop.set()
+        if not (self.gentle and first):
+            raise Interrupted(code)
+
+
 @dataclass(frozen=True, slots=True)
 class Collected:
     """The snapshot, and the exit code of the signal that cut it short (None when nothing did)."""
@@ -59,36 +79,39 @@ def collect(
     now: Callable[[], str],
     progress: Progress = lambda _: None,
     load_progress: Callable[[Any], None] | None = None,
+    interruption: Interruption | None = None,
 ) -> Collected:
     """Run the plan. A collector's usage error (unknown context, bad manifest) ends it; all else becomes facts."""
     started = time.monotonic()
     collected_at = now()
     facts: Facts = dict(extra)
-    stop = threading.Event()
-    code: int | None = None
+    interruption = interruption or Interruption()
     pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="collect")
     futures = {name: pool.submit(job) for name, job in _jobs(plan, progress).items()}
     try:
         _join(futures)
         facts = _take(futures, facts)
         if plan.load:
-            facts |= _load(plan, facts, stop, progress, load_progress)
+            interruption.gentle = True
+            facts |= _load(plan, facts, interruption.stop, progress, load_progress)
     except (Interrupted, KeyboardInterrupt) as signal:
-        stop.set()
-        code = getattr(signal, "code", 130)
+        interruption.stop.set()
+        interruption.code = getattr(signal, "code", 130)
         facts = merge(facts, _take({n: f for n, f in futures.items() if f.done()}, {}))
     finally:
+        interruption.gentle = False
         pool.shutdown(wait=False, cancel_futures=True)
+    interrupted = interruption.code is not None
     snapshot = Snapshot(
         collected_at=collected_at,
         target=_resolved(target, facts),
-        facts=_complete(facts, interrupted=code is not None),
+        facts=_complete(facts, interrupted=interrupted),
         policy=policy,
         duration_s=round(time.monotonic() - started, 3),
-        interrupted=code is not None,
+        interrupted=interrupted,
         tool_version=__version__,
     )
-    return Collected(snapshot, code)
+    return Collected(snapshot, interruption.code)
 
 
 def _jobs(plan: CollectPlan, progress: Progress) -> dict[str, Callable[[], Facts]]:

@@ -151,7 +151,12 @@ class _Template:
         ]
 
     def __call__(self, scope: Mapping[str, Any]) -> str:
-        return "".join(part if isinstance(part, str) else str(part(scope)) for part in self.parts)
+        return "".join(part if isinstance(part, str) else _spoken(part(scope)) for part in self.parts)
+
+
+def _spoken(value: Any) -> str:
+    """A value in a message; CEL's maps come in no order, so they are sorted."""
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="deterministic").decode()
 
 
 def _compile(written: str | bool, origin: str) -> _Expression:

@@ -106,12 +106,17 @@ def _coverage(findings: Sequence[Finding], snapshot: Snapshot, catalog: Catalog)
 def _finding(finding: Finding, snapshot: Snapshot) -> dict[str, Any]:
     data = asdict(finding)
     data["evidence"] = [
-        {"path": e.path, "observed": msgspec.to_builtins(e.observed), "expected": msgspec.to_builtins(e.expected)}
+        {"path": e.path, "observed": _ordered(e.observed), "expected": _ordered(e.expected)}
         for e in finding.evidence
     ]
     data["references"] = list(finding.references)
     data["location"] = finding.location or _location(finding.subject, snapshot)
     return data
+
+
+def _ordered(value: Any) -> Any:
+    """Plain JSON data with sorted keys: what CEL returns comes in no order."""
+    return msgspec.to_builtins(value, order="deterministic")
 
 
 def _location(subject: str | None, snapshot: Snapshot) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inferaudit.audit import Collected, Interrupted, collect
+from inferaudit.audit import Collected, Interruption, collect
 from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import UsageError
@@ -123,7 +124,8 @@ def gather(flags: Flags, policy: Policy, reporter: Reporter) -> Collected:
         api=policy.target.api,
         model=policy.target.model,
     )
-    with _signals(), reporter:
+    interruption = Interruption()
+    with _signals(interruption), reporter:
         return collect(
             plan,
             target,
@@ -132,6 +134,7 @@ def gather(flags: Flags, policy: Policy, reporter: Reporter) -> Collected:
             now=_now,
             progress=reporter.step,
             load_progress=reporter.load,
+            interruption=interruption,
         )
 
 
@@ -188,18 +191,16 @@ def _confirm_load(url: str, flags: Flags, reporter: Reporter) -> None:
         raise UsageError("no load was sent; use --load off to audit without it")
 
 
-class _signals:  # noqa: N801  # reads as a statement: with _signals()
-    """SIGTERM as an exception in the main thread, like Ctrl-C, so that what was collected is kept."""
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, self._stop)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-    @staticmethod
-    def _stop(*_: object) -> None:
-        raise Interrupted(143)
+@contextmanager
+def _signals(interruption: Interruption) -> Iterator[None]:
+    """Ctrl-C and SIGTERM as one thing, with the exit code that tells which, so that what was collected is kept."""
+    codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
+    before = {number: signal.signal(number, lambda n, _: interruption.signal(codes[n])) for number in codes}  # type: ignore[index]
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _now() -> str:
