@@ -87,13 +87,13 @@ def test_what_real_servers_say() -> None:
 def test_the_questions_of_the_sla() -> None:
     with Prometheus() as server:
         series = {s.name: s for s in collect(server)["prometheus.series"].value}
-    assert series["error_ratio_15m"].query == (
+    assert series["error_rate"].query == (
         '(sum(increase(http_requests_total{status=~"5.."}[900s])) or vector(0))'
         " / (sum(increase(http_requests_total[900s])) > 0)"
     )
-    assert series["latency_p99_5m"].value == 1.0
-    assert series["ttft_p99_5m"].value is None
-    assert "no histogram of ttft" in series["ttft_p99_5m"].reason
+    assert series["latency_p99"].value == 1.0
+    assert series["ttft_p99"].value is None
+    assert "no histogram of ttft" in series["ttft_p99"].reason
 
 
 @pytest.mark.parametrize(
@@ -101,30 +101,30 @@ def test_the_questions_of_the_sla() -> None:
     [
         (
             {"nv_inference_request_success", "nv_inference_request_failure"},
-            "error_ratio_15m",
+            "error_rate",
             "(sum(increase(nv_inference_request_failure[900s])) or vector(0)) / ((sum(increase("
             "nv_inference_request_success[900s])) + "
             "(sum(increase(nv_inference_request_failure[900s])) or vector(0))) > 0)",
         ),
         (
             {":tensorflow:serving:request_count", ":tensorflow:serving:request_latency_bucket"},
-            "latency_p99_5m",
+            "latency_p99",
             'histogram_quantile(0.99, sum by (le) (rate({__name__=":tensorflow:serving:request_latency_bucket"}[5m])))'
             " * 1e-06",
         ),
         (
             {":tensorflow:serving:request_count"},
-            "error_ratio_15m",
+            "error_rate",
             '(sum(increase({__name__=":tensorflow:serving:request_count",status!~"OK"}[900s])) or vector(0))'
             ' / (sum(increase({__name__=":tensorflow:serving:request_count"}[900s])) > 0)',
         ),
         (
             {"ray_serve_http_request_latency_ms_bucket", "ray_serve_num_http_requests"},
-            "latency_p50_5m",
+            "latency_p50",
             "histogram_quantile(0.5, sum by (le) (rate(ray_serve_http_request_latency_ms_bucket[5m]))) * 0.001",
         ),
-        ({"nv_inference_request_duration_us"}, "latency_p99_5m", ""),
-        (set(), "availability_30d", ""),
+        ({"nv_inference_request_duration_us"}, "latency_p99", ""),
+        (set(), "availability", ""),
     ],
 )
 def test_queries_under_the_runtimes_own_names(names: set[str], name: str, query: str) -> None:
@@ -157,8 +157,8 @@ def test_a_query_that_is_refused_is_no_value() -> None:
 def test_how_far_back_the_data_go_is_said() -> None:
     with Prometheus(lambda query: 30.0 if query.startswith("count_over_time") else 1.0) as server:
         series = {s.name: s for s in collect(server)["prometheus.series"].value}
-    assert series["availability_30d"].covered_s == 30 * 3600
-    assert series["error_ratio_15m"].covered_s == 30 * 15
+    assert series["availability"].covered_s == 30 * 3600
+    assert series["error_rate"].covered_s == 30 * 15
 
 
 def test_nothing_given_names_the_flags() -> None:

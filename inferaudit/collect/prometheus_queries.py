@@ -20,10 +20,10 @@ from inferaudit.runtime_registry import MetricName, Runtime, runtimes
 DAYS_30, MINUTES_15, MINUTES_5 = 2_592_000.0, 900.0, 300.0
 _SECONDS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6}
 _QUANTILES = (
-    ("latency_p50_5m", "request_duration", 0.5),
-    ("latency_p99_5m", "request_duration", 0.99),
-    ("ttft_p99_5m", "ttft", 0.99),
-    ("itl_p99_5m", "itl", 0.99),
+    ("latency_p50", "request_duration", 0.5),
+    ("latency_p99", "request_duration", 0.99),
+    ("ttft_p99", "ttft", 0.99),
+    ("itl_p99", "itl", 0.99),
 )
 Ask = Callable[[str], Any]
 
@@ -43,8 +43,8 @@ class Question:
 def questions(names: set[str]) -> list[Question]:
     """The SLA's questions for the metric names that Prometheus has."""
     return [
-        _errors("availability_30d", DAYS_30, names, good=True),
-        _errors("error_ratio_15m", MINUTES_15, names, good=False),
+        _errors("availability", DAYS_30, names, good=True),
+        _errors("error_rate", MINUTES_15, names, good=False),
         *(_quantile(name, concept, q, names) for name, concept, q in _QUANTILES),
         _throughput(names),
         _waiting(names),
@@ -126,8 +126,8 @@ def _throughput(names: set[str]) -> Question:
         metric = _first(entry, "requests", names)
         if metric is not None:
             query = f"sum(rate({_selector(metric.name)}[5m]))"
-            return Question("throughput_5m", query, MINUTES_5, "requests/s", metric.name)
-    return Question("throughput_5m", "", MINUTES_5, "requests/s", reason="no metric that counts requests is known here")
+            return Question("throughput", query, MINUTES_5, "requests/s", metric.name)
+    return Question("throughput", "", MINUTES_5, "requests/s", reason="no metric that counts requests is known here")
 
 
 def _waiting(names: set[str]) -> Question:
@@ -135,8 +135,8 @@ def _waiting(names: set[str]) -> Question:
         metric = _first(entry, "waiting", names)
         if metric is not None and metric.type == "gauge" and metric.unit == "requests":
             query = f"max_over_time((sum({_selector(metric.name)}))[15m:])"
-            return Question("waiting_max_15m", query, MINUTES_15, "requests", metric.name)
-    return Question("waiting_max_15m", "", MINUTES_15, "requests", reason="no metric of waiting requests is known here")
+            return Question("waiting", query, MINUTES_15, "requests", metric.name)
+    return Question("waiting", "", MINUTES_15, "requests", reason="no metric of waiting requests is known here")
 
 
 def _present(names: set[str], concept: str) -> Iterator[Runtime]:

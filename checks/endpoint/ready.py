@@ -1,0 +1,33 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+
+
+@check(
+    title="The server says that it is ready",
+    severity=Severity.HIGH,
+    needs=("endpoint.target", "endpoint.health", "endpoint.runtime"),
+    remediation="Wait until the model is loaded; if it never is, read the server's log for the reason.",
+)
+def ready(snapshot: Snapshot) -> Iterator[Judgement]:
+    """A server that is up and not ready is loading, draining, or has lost its model.
+
+    Requests sent to it now are refused or wait, and so would the users' be.
+    """
+    subject = snapshot.fact("endpoint.target").subject
+    answers = [a for a in snapshot.fact("endpoint.health") if a.role == "ready"]
+    if snapshot.fact("endpoint.runtime").name == "unknown":  # routes were tried that many servers have: one is enough
+        there = [a for a in answers if a.status not in (404, 405)]
+        if answers and not there:
+            tried = Evidence("endpoint.health[].status", {a.route: a.status for a in answers}, 200)
+            yield unknown(subject, "the runtime is not known, and no usual readiness route is there", tried)
+        answers = there
+    for answer in answers:
+        seen = Evidence(f"endpoint.health[{answer.route}].status", answer.status, 200)
+        if answer.ready:
+            yield passed(subject, f"GET {answer.route} says ready", seen, key=answer.route)
+        elif answer.status in (401, 403):
+            yield unknown(subject, f"GET {answer.route} wants credentials", seen, key=answer.route)
+        else:
+            said = answer.error or f"status {answer.status}"
+            yield failed(subject, f"GET {answer.route} does not say ready: {said}", seen, key=answer.route)

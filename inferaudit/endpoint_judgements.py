@@ -1,0 +1,74 @@
+"""What several endpoint and metrics checks say alike: bad requests, metrics by meaning, public addresses. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+from inferaudit.api import Evidence, Judgement, Snapshot, failed, not_applicable, passed, unknown
+
+
+def judge_bad_request(snapshot: Snapshot, kind: str, wanted: tuple[int, ...], why: str) -> Iterator[Judgement]:
+    """A bad request must get a client error out of `wanted`; a 5xx, a success or no answer is a fault, for `why`."""
+    for probe in snapshot.fact("endpoint.active"):
+        if probe.kind != kind:
+            continue
+        subject = snapshot.fact("endpoint.target").subject
+        expected = " or ".join(str(code) for code in wanted)
+        seen = Evidence(f"endpoint.active[{kind}].status", probe.status, expected)
+        if probe.status is None:
+            yield failed(subject, f"{probe.sent} got no answer: {probe.error}", seen)
+        elif probe.status in (401, 403):
+            yield unknown(subject, f"{probe.sent} was refused for want of credentials ({probe.status})", seen)
+        elif probe.status in wanted:
+            yield passed(subject, f"{probe.sent} is answered with {probe.status}", seen)
+        else:
+            yield failed(subject, f"{probe.sent} is answered with {probe.status}: {why}", seen)
+
+
+def judge_concept(
+    snapshot: Snapshot,
+    concept: str,
+    what: str,
+    *,
+    types: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (),
+) -> Iterator[Judgement]:
+    """The endpoint's page must hold a metric of `concept`, of one of `types` where they are given.
+
+    `kinds` limits the question to runtimes of those kinds; to the others it does not apply.
+    """
+    subject, runtime = snapshot.fact("endpoint.target").subject, snapshot.fact("endpoint.runtime")
+    if kinds and runtime.kind not in kinds:
+        yield not_applicable(subject, f"{runtime.title} serves no {' or '.join(kinds)} model")
+        return
+    found = next((c for c in snapshot.fact("endpoint.concepts") if c.concept == concept), None)
+    wanted = " or ".join(found.candidates) if found is not None else what
+    if runtime.name == "unknown" and (found is None or found.name is None):
+        seen = Evidence(f"endpoint.concepts[{concept}]", None, wanted)
+        yield unknown(subject, f"the runtime is not known, and so is not under which name it counts {what}", seen)
+    elif found is None:
+        seen = Evidence(f"endpoint.concepts[{concept}]", None, what)
+        yield failed(subject, f"{runtime.title} exports no metric of {what}", seen)
+    elif found.name is None:
+        seen = Evidence(f"endpoint.concepts[{concept}].name", None, wanted)
+        yield failed(subject, f"the metrics page has no {wanted}: {what} cannot be seen", seen)
+    elif types and found.type not in types:
+        seen = Evidence(f"endpoint.concepts[{concept}].type", found.type, " or ".join(types))
+        yield failed(subject, f"{found.name} is a {found.type}: {what} has no percentiles that way", seen)
+    else:
+        seen = Evidence(f"endpoint.concepts[{concept}].name", found.name, wanted)
+        yield passed(subject, f"{found.name} ({found.type}) tells {what}", seen)
+
+
+def is_public(addresses: list[str]) -> bool | None:
+    """True when an address can be reached from the internet; None when there is none."""
+    if not addresses:
+        return None
+    return any(ipaddress.ip_address(address.partition("%")[0]).is_global for address in addresses)
+
+
+def open_routes(snapshot: Snapshot, kind: str) -> list[Any]:
+    """The routes of `kind` as they answer without credentials."""
+    return [route for route in snapshot.fact("endpoint.auth").routes if route.kind == kind]
