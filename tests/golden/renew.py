@@ -6,7 +6,15 @@ from pathlib import Path
 from inferaudit.model import Report
 from inferaudit.render import FORMATS, render
 
-SUFFIXES = {"json": "json", "terminal": "txt", "markdown": "md", "junit": "junit.xml", "sarif": "sarif.json"}
+SUFFIXES = {
+    "json": "json",
+    "terminal": "txt",
+    "markdown": "md",
+    "junit": "junit.xml",
+    "sarif": "sarif.json",
+    "github": "github.txt",
+    "prometheus": "prom",
+}
 HERE = Path(__file__).parent
 NAMES = ("go", "no_go", "incomplete")
 
