@@ -1,0 +1,156 @@
+"""``inferaudit diff``: what changed between two reports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inferaudit.cli import options as o
+
+if TYPE_CHECKING:
+    from inferaudit.performance_diff import Measured
+    from inferaudit.report_diff import Diff
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="JSON report of before, from -o json=FILE.")],
+    new: Annotated[Path, typer.Argument(help="JSON report of now.")],
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on",
+            help="Exit 1 on new (a failure that was none before), regression (performance) or any (either).",
+            rich_help_panel=o.JUDGE,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        str, typer.Option("--tolerance", help="Change of a figure that does not count.", rich_help_panel=o.JUDGE)
+    ] = "5%",
+    output: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--output", help="terminal, markdown or json, each [=PATH].", rich_help_panel=o.OUTPUT),
+    ] = None,
+) -> None:
+    """Compare two reports: new, fixed and changed findings, and performance with its confidence.
+
+    Example: inferaudit diff main.json branch.json --fail-on new -o markdown=comment.md
+    """
+    from inferaudit.errors import UsageError
+    from inferaudit.report_diff import FAIL_ON, compare, fails
+    from inferaudit.report_file import load_report
+    from inferaudit.units import parse_ratio
+
+    if fail_on is not None and fail_on not in FAIL_ON:
+        raise UsageError(f"--fail-on {fail_on!r}: diff takes {', '.join(FAIL_ON)}")
+    outputs = _outputs(output)
+    found = compare(load_report(old), load_report(new), tolerance=parse_ratio(tolerance))
+    _deliver(found, outputs)
+    if fail_on is not None and fails(found, fail_on):
+        raise typer.Exit(1)
+
+
+def _outputs(values: Sequence[str] | None) -> list[tuple[str, Path | None]]:
+    from inferaudit.errors import UsageError
+
+    outputs: list[tuple[str, Path | None]] = []
+    for value in values or ("terminal",):
+        name, equals, path = value.partition("=")
+        if name not in ("terminal", "markdown", "json") or (equals and not path):
+            raise UsageError(f"-o {value!r}: terminal, markdown or json, each with =PATH where wanted")
+        outputs.append((name, Path(path) if path and path != "-" else None))
+    if sum(path is None for _, path in outputs) > 1:
+        raise UsageError("two outputs on stdout; give all but one a path")
+    return outputs
+
+
+def _deliver(found: Diff, outputs: Sequence[tuple[str, Path | None]]) -> None:
+    import msgspec
+
+    from inferaudit.cli.outputs import write_text
+
+    for name, path in outputs:
+        if name == "json":
+            text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
+        else:
+            text = "\n".join(_markdown(found) if name == "markdown" else _terminal(found)) + "\n"
+        if path is None:
+            sys.stdout.write(text)
+        else:
+            write_text(path, text)
+
+
+def _counts(found: Diff) -> str:
+    return ", ".join(f"{count} {status}" for status, count in found.summary.items())
+
+
+def _terminal(found: Diff) -> Iterator[str]:
+    from inferaudit.escape import line
+
+    yield line(f"{found.old.verdict} ({found.old.collected_at}) → {found.new.verdict} ({found.new.collected_at})")
+    yield f"Findings: {_counts(found)}."
+    for change in found.findings:
+        if change.status == "unchanged":
+            continue
+        subject = f"{change.subject}: " if change.subject else ""
+        text = line(f"({change.severity}) {change.check}  {subject}{change.note or change.message}")
+        yield f"  {change.status:<8} {_path(change.old, change.new)} {text}"
+    yield line(f"Performance: {found.performance.outcome}; {found.performance.reason}.")
+    for measured in found.performance.changes:
+        yield f"  {measured.change:<9} {line(measured.stage)} {measured.metric}: {_figures(measured)}"
+    for reason in found.performance.not_compared:
+        yield f"  not compared: {line(reason)}"
+    for note in found.notes:
+        yield line(f"Note: {note}.")
+
+
+def _markdown(found: Diff) -> Iterator[str]:
+    from inferaudit.escape import markdown, markdown_code
+
+    yield f"## {markdown(found.old.verdict)} → {markdown(found.new.verdict)}\n"
+    yield f"Findings: {_counts(found)}.\n"
+    rows = [c for c in found.findings if c.status != "unchanged"]
+    if rows:
+        yield "| | outcome | severity | check | subject | |"
+        yield "|---|---|---|---|---|---|"
+        for c in rows[:200]:
+            text = markdown(c.note or c.message, 300)
+            subject = markdown_code(c.subject or "", 200)
+            cells = (c.status, _path(c.old, c.new), c.severity, markdown_code(c.check), subject, text)
+            yield f"| {' | '.join(cells)} |"
+        if len(rows) > 200:
+            yield f"\n{len(rows) - 200} more are in the JSON."
+        yield ""
+    yield f"Performance: **{found.performance.outcome}**; {markdown(found.performance.reason)}.\n"
+    if found.performance.changes:
+        yield "| | stage | figure | before → after, with the 95 % interval of the change |"
+        yield "|---|---|---|---|"
+        for m in found.performance.changes:
+            yield f"| {m.change} | {markdown(m.stage)} | {markdown(m.metric)} | {markdown(_figures(m))} |"
+        yield ""
+    for note in (*(f"not compared: {reason}" for reason in found.performance.not_compared), *found.notes):
+        yield f"- {markdown(note)}"
+
+
+def _path(old: str | None, new: str | None) -> str:
+    return f"{old or 'absent'} → {new or 'absent'}".replace("_", " ")
+
+
+def _figures(measured: Measured) -> str:
+    unit = "" if measured.unit == "ratio" else f" {measured.unit}"
+
+    def number(value: float | None) -> str:
+        if value is None:
+            return "not measured"
+        return f"{value:.3%}" if measured.unit == "ratio" else f"{value:.4g}{unit}"
+
+    text = f"{number(measured.before)} → {number(measured.after)}"
+    if measured.low is not None and measured.high is not None:
+        text += f" (change {number(measured.low)} to {number(measured.high)})"
+    return f"{text}; {measured.reason}" if measured.reason else text
