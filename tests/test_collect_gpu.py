@@ -178,6 +178,21 @@ def test_a_thermal_margin_of_zero_is_no_reading(tmp_path: Path) -> None:
     assert found.why_unknown("temperature_margin_c") == "a margin of 0 is no reading"
 
 
+def test_a_driver_without_the_versioned_fabric_call_is_asked_the_old_way(tmp_path: Path) -> None:
+    found = only(collect(tmp_path, gpu(0, **{"return.nvmlDeviceGetGpuFabricInfoV": 25, "fabric.state": 1})))
+    assert found.fabric is not None
+    assert (found.fabric.state, found.fabric.health_mask) == ("not_started", None)
+
+
+def test_a_name_that_is_no_text_costs_the_name(tmp_path: Path) -> None:
+    with nvml_in_process(tmp_path, script(gpu(0))):
+        path = tmp_path / "nvml-script"
+        path.write_bytes(path.read_bytes().replace(b"NVIDIA H100 80GB HBM3", b"NVIDIA \xff\xfe"))
+        found = only(collect_gpus(LOCAL, host="host-1", watch_s=0))
+    assert found.product is None
+    assert found.why_unknown("product") == "the driver's answer is not text"
+
+
 def test_one_refused_call_costs_its_own_fields_only(tmp_path: Path) -> None:
     found = only(collect(tmp_path, gpu(0, **{"return.nvmlDeviceGetRemappedRows": 999})))
     lost = {name for name in found.reasons if name not in found.unsupported}
@@ -449,7 +464,7 @@ def test_sampling_outlives_a_lost_gpu(tmp_path: Path) -> None:
     with nvml_in_process(tmp_path, script(gpu(0, lost_after=12), gpu(1))) as calls:
         sampler = GpuSampler()
         sampler.start()
-        wait_for(calls, "nvmlDeviceGetTemperatureV", 6)
+        wait_for(calls, "nvmlDeviceGetClockInfo", 6)
         samples = sampler.stop().value
     assert list(samples.ended) == [samples.uuids[0]]
     assert "lost" in samples.ended[samples.uuids[0]]
@@ -460,7 +475,7 @@ def test_a_full_table_is_thinned_and_the_pace_halved(tmp_path: Path) -> None:
     with nvml_in_process(tmp_path, script(gpu(0), gpu(1))) as calls:
         sampler = GpuSampler(max_rows=4)
         sampler.start()
-        wait_for(calls, "nvmlDeviceGetTemperatureV", 6)
+        wait_for(calls, "nvmlDeviceGetClockInfo", 6)
         samples = sampler.stop().value
     assert samples.interval_ms >= 200
     assert len(samples.t_ns) <= 6

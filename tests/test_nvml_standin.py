@@ -13,6 +13,8 @@ import pynvml
 import pytest
 from support.nvml import build, gpu, nvml_environment, nvml_in_process, preload, script
 
+from inferaudit.collect.nvml_session import FabricInfo, OldFabricInfo
+
 COLLECTOR = Path(__file__).parents[1] / "inferaudit" / "collect"
 PYNVML_NAMES = {
     "nvmlMemory_t": "c_nvmlMemory_t",
@@ -46,6 +48,14 @@ def test_every_structure_is_laid_out_as_in_pynvml() -> None:
         for field in fields:
             member, offset = field.split(":")
             assert int(offset) == getattr(theirs, member).offset, f"{name}.{member}"
+
+
+def test_our_own_structures_are_laid_out_as_in_the_stand_in() -> None:
+    sizes = {name: (int(size), [f.split(":") for f in fields]) for name, size, *fields in layout() if name != "version"}
+    for ours, name in ((FabricInfo, "nvmlGpuFabricInfo_v2_t"), (OldFabricInfo, "nvmlGpuFabricInfo_t")):
+        size, fields = sizes[name]
+        assert ctypes.sizeof(ours) == size
+        assert [getattr(ours, field[0]).offset for field in ours._fields_] == [int(offset) for _, offset in fields]
 
 
 def test_version_words_are_those_of_pynvml() -> None:

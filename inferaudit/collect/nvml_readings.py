@@ -11,7 +11,15 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from inferaudit.collect.nvml_session import FUNCTION_NOT_FOUND, NOT_SUPPORTED, UNKNOWN, Nvml, NvmlCallError
+from inferaudit.collect.nvml_session import (
+    FUNCTION_NOT_FOUND,
+    NOT_SUPPORTED,
+    UNKNOWN,
+    FabricInfo,
+    Nvml,
+    NvmlCallError,
+    OldFabricInfo,
+)
 from inferaudit.facts.gpu import GpuFabric, GpuProcess, MigInstance, NvLink
 
 # nvml.h, nvmlClocksEventReasons: what holds the clocks down, by bit.
@@ -196,16 +204,16 @@ def _nvlinks(nvml: Nvml, handle: Any) -> tuple[tuple[NvLink, ...]]:
 
 
 def _fabric(nvml: Nvml, handle: Any) -> tuple[GpuFabric]:
+    info: FabricInfo | OldFabricInfo = FabricInfo(version=ctypes.sizeof(FabricInfo) | 2 << 24)
+    mask: int | None = None
     try:
-        info = nvml.pynvml.c_nvmlGpuFabricInfoV_t()
         nvml.call("nvmlDeviceGetGpuFabricInfoV", handle, ctypes.byref(info))
-        mask: int | None = int(info.healthMask)
+        mask = int(info.health_mask)
     except NvmlCallError as error:
         if error.code not in (FUNCTION_NOT_FOUND, 25):
             raise
-        info = nvml.pynvml.c_nvmlGpuFabricInfo_t()
+        info = OldFabricInfo()
         nvml.call("nvmlDeviceGetGpuFabricInfo", handle, ctypes.byref(info))
-        mask = None
     state = FABRIC_STATES.get(int(info.state), f"state_{int(info.state)}")
     if state == "not_supported":
         raise NvmlCallError("nvmlDeviceGetGpuFabricInfo", NOT_SUPPORTED)
@@ -213,7 +221,7 @@ def _fabric(nvml: Nvml, handle: Any) -> tuple[GpuFabric]:
     if mask is not None and mask >> 8 & 0xF > 1:  # four bits: 0 = not supported, 1 = none, else what is wrong
         faults += ("incorrect_configuration",)
     return (
-        GpuFabric(state=state, status=int(info.status), clique=int(info.cliqueId), health_mask=mask, faults=faults),
+        GpuFabric(state=state, status=int(info.status), clique=int(info.clique_id), health_mask=mask, faults=faults),
     )
 
 

@@ -6,6 +6,7 @@ that machines without GPUs pay nothing for it.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -38,6 +39,28 @@ _MEANINGS = {
     25: "the driver does not know this version of the call",
     UNKNOWN: "the driver reported an unknown error",
 }
+
+
+class FabricInfo(ctypes.Structure):
+    """``nvmlGpuFabricInfo_v2_t`` of nvml.h. Our own, for pynvml before 13 lays the cluster UUID out 64 bytes too long.
+
+    The driver then fills in the wrong members, and a fabric that is not started reads as one that does not exist.
+    """
+
+    _fields_ = (
+        ("version", ctypes.c_uint),
+        ("cluster_uuid", ctypes.c_ubyte * 16),
+        ("status", ctypes.c_int),
+        ("clique_id", ctypes.c_uint),
+        ("state", ctypes.c_ubyte),
+        ("health_mask", ctypes.c_uint),
+    )
+
+
+class OldFabricInfo(ctypes.Structure):
+    """``nvmlGpuFabricInfo_t`` of nvml.h, without a version and a health mask."""
+
+    _fields_ = FabricInfo._fields_[1:5]
 
 
 class NvmlCallError(CollectError):
