@@ -180,8 +180,8 @@ def page(first: int, token: str = "") -> Answer:
 
 
 def read_pods(server: Server) -> list[str]:
-    pages = connect(server.plan()).pages(PODS, Asked("list", "pods", "ml"), PlainPage)
-    return [item["metadata"]["name"] for each in pages for item in each.items or ()]
+    found = connect(server.plan()).items(PODS, Asked("list", "pods", "ml"), PlainPage, lambda page: page.items or ())
+    return [item["metadata"]["name"] for item in found]
 
 
 def test_a_small_cluster_is_read(server: Server) -> None:
@@ -235,7 +235,7 @@ def test_a_wait_beyond_the_time_limit_is_not_begun(server: Server) -> None:
     server.on(PODS, status(429, "busy", **{"Retry-After": "3600"}))
     client = connect(server.plan(total_timeout_s=1.0))
     with pytest.raises(ApiError, match="429"):
-        client.pages(PODS, Asked("list", "pods"), PlainPage)
+        client.items(PODS, Asked("list", "pods"), PlainPage, lambda page: page.items or ())
     assert server.seen[PODS] == 1
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -127,17 +127,23 @@ class ApiClient:
             self.sleep(min(wait, _MAX_WAIT_S))
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def pages(
-        self, path: str, asked: Asked, page_type: type[Page], query: Mapping[str, str] | None = None
-    ) -> list[Page]:
-        """All pages of a list, or an error: never a part of them. An expired continue token (410) restarts the list.
+    def items(
+        self,
+        path: str,
+        asked: Asked,
+        page_type: type[Page],
+        keep: Callable[[Page], Iterable[T]],
+        query: Mapping[str, str] | None = None,
+    ) -> list[T]:
+        """What `keep` takes of every page of a list, or an error: never a part of them.
 
-        `page_type` is a msgspec struct with ``items`` and ``metadata``.
+        `page_type` is a msgspec struct with ``items`` and ``metadata``; pages are let go one by one, so that memory
+        holds one of them and what was kept. An expired continue token (410) restarts the list.
         """
         decoder = msgspec.json.Decoder(page_type)
         for restart in range(_RESTARTS + 1):
             try:
-                return list(self._pages(path, asked, decoder, query or {}))
+                return [item for page in self._pages(path, asked, decoder, query or {}) for item in keep(page)]
             except ApiError as error:
                 if error.status != 410 or restart == _RESTARTS:
                     raise
@@ -150,8 +156,8 @@ class ApiClient:
         while True:
             where = {**query, "limit": str(self.page_size), **({"continue": token} if token else {})}
             page = self.decode(self.get(path, asked, where), decoder, asked)
-            yield page
             token = page.metadata.continue_
+            yield page
             if not token:
                 return
 

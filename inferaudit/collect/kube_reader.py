@@ -101,13 +101,13 @@ class Reader:
             return self._absent(kind, [])
         asked = Asked("list", resource_name(kind), namespace or "")
         try:
-            pages = self.client.pages(path, asked, PlainPage)
+            found = self.client.items(path, asked, PlainPage, lambda page: page.items or ())
         except ApiError as error:
             return [] if error.status == 404 and not kind.builtin else error.error
         resource = self.served.find(kind)
         version = f"{kind.group}/{resource.version}" if resource and kind.group else "v1"
         head = {"apiVersion": version, "kind": kind.name}
-        return [{**head, **item} for page in pages for item in page.items or ()]
+        return [{**head, **item} for item in found]
 
     def _absent(self, kind: Kind, nothing: T) -> T | FactError:
         """A kind that is not served has no objects, unless its group did not answer the server."""
@@ -142,10 +142,9 @@ class Reader:
     def nodes(self) -> list[Node] | FactError:
         """All nodes, in the used fields."""
         try:
-            pages = self.client.pages("/api/v1/nodes", Asked("list", "nodes"), NodePage)
+            return self.client.items("/api/v1/nodes", Asked("list", "nodes"), NodePage, lambda p: map(node_of, p.items))
         except ApiError as error:
             return error.error
-        return [node_of(each) for page in pages for each in page.items]
 
     def node_pods(self, names: list[str]) -> list[NodePod] | FactError:
         """Pods on the named nodes: a list a node while they are few, one paged list of all pods when they are many."""
@@ -154,13 +153,15 @@ class Reader:
             queries = [{"fieldSelector": "spec.nodeName!="}]
         wanted = frozenset(names)
 
+        def ours(page: PodPage) -> list[NodePod]:
+            # Most pods of a big cluster lie elsewhere: drop them before anything is computed.
+            return [node_pod_of(pod) for pod in page.items if pod.spec.node_name in wanted]
+
         def read(query: dict[str, str]) -> list[NodePod] | FactError:
             try:
-                pages = self.client.pages("/api/v1/pods", Asked("list", "pods"), PodPage, query)
+                return self.client.items("/api/v1/pods", Asked("list", "pods"), PodPage, ours, query)
             except ApiError as error:
                 return error.error
-            # Most pods of a big cluster lie elsewhere: drop them before anything is computed.
-            return [node_pod_of(pod) for page in pages for pod in page.items if pod.spec.node_name in wanted]
 
         found: list[NodePod] = []
         for part in self.each(read, queries):
