@@ -236,6 +236,7 @@ def _start_controllers(plane: ControlPlane, processes: Processes, programs: Mapp
         "--secure-port=0",
     )
     if "kwok" in programs:
+        kubelet_port = free_port()
         processes.start(
             "kwok",
             programs["kwok"],
@@ -245,7 +246,34 @@ def _start_controllers(plane: ControlPlane, processes: Processes, programs: Mapp
             "--node-lease-duration-seconds=40",
             "--cidr=10.244.0.0/16",
             "--node-ip=127.0.0.1",
+            # KWOK plays the kubelets' own API too, so that a log can be read.
+            f"--config={_pod_log(folder)}",
+            f"--node-port={kubelet_port}",
+            f"--server-address=127.0.0.1:{kubelet_port}",
+            f"--tls-cert-file={folder / 'certs' / 'apiserver.crt'}",
+            f"--tls-private-key-file={folder / 'certs' / 'apiserver.key'}",
         )
+
+
+POD_LOG = """\
+INFO 11-22 12:00:01 [api_server.py:1024] vLLM API server version 0.11.0
+INFO 11-22 12:00:31 [default_loader.py:267] Loading weights took 27.11 seconds
+INFO 11-22 12:00:58 [launcher.py:46] Application startup complete.
+INFO 11-22 12:01:02 [logger.py:43] Received request chatcmpl-0f3a: prompt redacted, params: max_tokens=16
+INFO 11-22 12:01:03 [async_llm.py:270] Added request chatcmpl-0f3a.
+"""
+
+
+def _pod_log(folder: Path) -> Path:
+    """KWOK's configuration that gives every container the same healthy log."""
+    # The form in which a container runtime writes logs, which KWOK reads.
+    lines = [f"2026-11-22T12:01:0{i}.000000000Z stdout F {text}\n" for i, text in enumerate(POD_LOG.splitlines())]
+    (folder / "pod.log").write_text("".join(lines))
+    path = folder / "logs.yaml"
+    logs = {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterLogs", "metadata": {"name": "healthy"},
+            "spec": {"logs": [{"logsFile": str(folder / "pod.log")}]}}  # fmt: skip
+    path.write_text(json.dumps(logs))
+    return path
 
 
 def _write_users(plane: ControlPlane) -> None:
