@@ -34,16 +34,23 @@ def judge_concept(
     *,
     types: tuple[str, ...] = (),
     kinds: tuple[str, ...] = (),
+    series: str = "",
 ) -> Iterator[Judgement]:
     """The endpoint's page must hold a metric of `concept`, of one of `types` where they are given.
 
-    `kinds` limits the question to runtimes of those kinds; to the others it does not apply.
+    `kinds` limits the question to runtimes of those kinds; to the others it does not apply. `series` names the
+    question to Prometheus that a gateway's metrics may answer as well.
     """
     subject, runtime = snapshot.fact("endpoint.target").subject, snapshot.fact("endpoint.runtime")
     if kinds and runtime.kind not in kinds:
         yield not_applicable(subject, f"{runtime.title} serves no {' or '.join(kinds)} model")
         return
     found = next((c for c in snapshot.fact("endpoint.concepts") if c.concept == concept), None)
+    other = _answered(snapshot, series)
+    if other is not None and (found is None or found.name is None or (types and found.type not in types)):
+        seen = Evidence(f"prometheus.series[{series}].value", other.value, "a value")
+        yield passed(subject, f"Prometheus tells {what}, if not by the server's own metrics", seen)
+        return
     wanted = " or ".join(found.candidates) if found is not None else what
     if runtime.name == "unknown" and (found is None or found.name is None):
         seen = Evidence(f"endpoint.concepts[{concept}]", None, wanted)
@@ -60,6 +67,13 @@ def judge_concept(
     else:
         seen = Evidence(f"endpoint.concepts[{concept}].name", found.name, wanted)
         yield passed(subject, f"{found.name} ({found.type}) tells {what}", seen)
+
+
+def _answered(snapshot: Snapshot, series: str) -> Any:
+    """The answer of Prometheus to the question `series`, None where there is none."""
+    if not series or snapshot.error("prometheus.series") is not None:
+        return None
+    return next((s for s in snapshot.fact("prometheus.series") if s.name == series and s.value is not None), None)
 
 
 def is_public(addresses: list[str]) -> bool | None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.faulty import FAULTS, FaultyServer
+from support.llamacpp import start_llamacpp
 from support.replay import SERVERS, Replay, both, recorded, whole
 
 from inferaudit.collect.endpoint import FACT_NAMES, collect_endpoint, parse_place
@@ -251,7 +252,7 @@ def test_bad_requests_are_sent_once_each_and_only_when_asked_for() -> None:
             return recorded("vllm-0.32/error_malformed_json")
         if asked["model"] != "tiny":
             return recorded("vllm-0.32/error_unknown_model")
-        if len(body) > 100_000:
+        if len(body) > 5_000:
             return recorded("vllm-0.32/error_too_long")
         return both(recorded("vllm-0.32/chat"), recorded("vllm-0.32/chat_stream_usage"))(body)
 
@@ -523,3 +524,31 @@ def test_insecure_goes_on_and_says_what_it_overlooked(tls_url: str) -> None:
     tls = facts["endpoint.tls"].value
     assert (tls.chain_ok, tls.self_signed) == (False, True)
     assert facts["endpoint.health"].error is None
+
+
+# --- a real server
+
+
+def test_a_real_llamacpp_from_plain_to_cancelled(tmp_path: Path) -> None:
+    key = "an-invented-key-of-llama"
+    with start_llamacpp(tmp_path, api_key=key) as url:
+        locked = collect_endpoint(EndpointPlan(url=url), environ={})
+        plan = EndpointPlan(url=f"{url}/v1", active=True, auth=HttpAuth(api_key_env="KEY"))
+        facts = collect_endpoint(plan, environ={"KEY": key})
+    assert locked["endpoint.runtime"].value.name == "llamacpp"
+    for name in ("endpoint.plain", "endpoint.metrics"):
+        error = locked[name].error
+        assert error is not None
+        assert error.kind is FactErrorKind.DENIED
+    assert locked["endpoint.health"].value[0].ready
+    assert facts["endpoint.plain"].value.wire is None
+    assert facts["endpoint.stream"].value.well_formed, facts["endpoint.stream"].value.wrong
+    assert facts["endpoint.stream"].value.usage.completion_tokens > 0
+    concepts = {c.concept: c.name for c in facts["endpoint.concepts"].value}
+    assert concepts["running"] == "llamacpp:requests_processing"
+    probes = {p.kind: p for p in facts["endpoint.active"].value}
+    assert probes["unauthorised"].status == 401
+    assert probes["malformed"].status is not None
+    assert probes["oversized"].status == 400
+    assert probes["cancelled"].freed is True
+    assert key not in repr(facts)

@@ -174,7 +174,17 @@ class _Audit:
         facts["endpoint.health"] = Fact(health(profile, model, self.get, scrub))
         facts |= metrics_facts(plan, http, profile, recognition.engine, self.replies, scrub)
         self.say(f"sending one plain and one streamed request ({api})")
-        asked = Asked(http, WIRES[api], self._prefix(profile), model, self._custom_route(), scrub, profile, self.golden)
+        asked = Asked(
+            http,
+            WIRES[api],
+            self._prefix(profile),
+            model,
+            self._custom_route(),
+            scrub,
+            profile,
+            self.golden,
+            next((m.max_model_len for m in served.value or [] if m.id == model), None),
+        )
         plain = plain_request(asked)
         facts["endpoint.plain"] = self._or_denied(plain)
         facts["endpoint.stream"] = self._or_denied(stream_request(asked))

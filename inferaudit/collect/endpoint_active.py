@@ -13,7 +13,8 @@ from inferaudit.errors import CollectError
 from inferaudit.exposition import parse_exposition, total
 from inferaudit.facts.endpoint import ActiveProbe
 
-_OVERSIZED_WORDS = 400_000  # 2 MB of text: beyond every context length and most body limits
+# Beyond the context where it is known; else 250 kB, which few contexts hold. No more: users are served meanwhile.
+_OVERSIZED_WORDS = (2_000, 50_000, 300_000)
 _FREED_WITHIN_S = 5.0
 _LEAKS = {
     "a traceback": re.compile(r"Traceback \(most recent call last\)|\bat [\w.$]+\([\w.]+\.java:\d+\)|goroutine \d+ \["),
@@ -31,10 +32,11 @@ def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActivePr
     if (unknown := _unknown_model(asked)) is not None:
         probes.append(unknown)
     if asked.wire.framing is not None or asked.wire.name in ("tei", "openai-embeddings"):
-        body = json.dumps(
-            body_for(asked.wire.name, asked.model, stream=False, prompt="word " * _OVERSIZED_WORDS, tokens=1)
-        ).encode()
-        probes.append(_bad(asked, "oversized", body, f"a prompt of {_OVERSIZED_WORDS} words ({len(body) >> 10} KiB)"))
+        least, usual, most = _OVERSIZED_WORDS
+        words = usual if asked.context is None else min(most, max(least, 2 * asked.context))
+        prompt = "word " * words
+        body = json.dumps(body_for(asked.wire.name, asked.model, stream=False, prompt=prompt, tokens=1)).encode()
+        probes.append(_bad(asked, "oversized", body, f"a prompt of {words} words ({len(body) >> 10} KiB)"))
     if keyed and (sample := asked.sample()) is not None:
         reply = asked.http.post(asked.route(), json.dumps(sample[0]).encode(), credentials=False)
         probes.append(_probe(asked, "unauthorised", asked.route(), "a good request without credentials", reply))

@@ -21,7 +21,10 @@ _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id", "x-bent
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """To whom a request goes and in which form. `custom_route` is the whole path of the API ``custom``."""
+    """To whom a request goes and in which form. `custom_route` is the whole path of the API ``custom``.
+
+    `context` is the model's longest input in tokens, where the server states it.
+    """
 
     http: Http
     wire: Wire
@@ -31,6 +34,7 @@ class Asked:
     scrub: Scrubber
     profile: Runtime
     golden: Golden | None = None
+    context: int | None = None
 
     def route(self, *, stream: bool = False) -> str:
         """The request path."""
