@@ -3,15 +3,19 @@
     python benchmarks/load_accuracy.py [--streams 100,400,1000,2000] [--idle]
 
 Against the ground-truth server: first token after 200 ms (every 50th request 600 ms), then 99 tokens 20 ms apart,
-closed loop over loopback, server and client on a core each (two workers for 2 000 streams). Both sides of every row
-come from the same run and the same definition of a percentile. Exit 1 when a row breaks its bound.
+closed loop over loopback, server and client on a core each (two workers for 2 000 streams). Then an open loop of 200
+requests/s against a plain server that freezes for a second: its latency must be that of every request that was due
+meanwhile. Both sides of every row come from the same run and the same definition of a percentile. Exit 1 when a row
+breaks its bound.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
 
-from load_common import BenchmarkError, cores, fail, inferaudit, machine, table
+from load_common import BenchmarkError, Cost, cores, fail, inferaudit, machine, table
 from support import groundtruth
 
 from inferaudit.latency import percentile
@@ -46,7 +50,32 @@ def measure(streams: int, idle: bool) -> Iterator[tuple[list[str], bool]]:
         found, cost = inferaudit(
             server.url, *flags, "--output-tokens", TOKENS, "--workers", workers, cpus=cores(1, workers)
         )
-    truth = server.truth()
+    real = server.truth()
+    figures = [*FIGURES, ("ITL", "itl_ms", 99)]
+    yield from compare(f"{streams}", workers, requests, found, real, cost, figures, idle=idle)
+
+
+def measure_stall() -> Iterator[tuple[list[str], bool]]:
+    with groundtruth.start("plain", delay_us=1_000, stall_at_ms=2_000, stall_ms=1_000, cpu=int(cores(0))) as server:
+        flags: list[str | int] = ["--api", "openai-chat", "--no-stream", "--rate", 200, "--arrival", "constant"]
+        flags += ["--duration", "6s", "--output-tokens", 1, "--workers", 1]
+        found, cost = inferaudit(server.url, *flags, cpus=cores(1))
+    figures = [("E2E", "latency_ms", p) for p in (50, 90, 95, 99)]
+    yield from compare("200/s, stall", 1, 1_200, found, server.truth(), cost, figures, idle=True)
+
+
+def compare(
+    load: str,
+    workers: int,
+    requests: int,
+    found: dict[str, Any],
+    truth: groundtruth.Truth,
+    cost: Cost,
+    figures: Iterable[tuple[str, str, float]],
+    *,
+    idle: bool,
+) -> Iterator[tuple[list[str], bool]]:
+    """A row for each figure, and whether it holds."""
     if len(truth.complete) != requests or found["requests"]["ok"] != requests:
         raise BenchmarkError(
             f"{requests} requests asked for, {found['requests']['ok']} reported, {len(truth.complete)} true"
@@ -54,16 +83,16 @@ def measure(streams: int, idle: bool) -> Iterator[tuple[list[str], bool]]:
     real = {"TTFT": sorted(truth.ttft), "E2E": sorted(truth.e2e), "ITL": sorted(truth.itl)}
     client = found["client"]
     lag = (client.get("lag_ms") or {}).get("p99")
-    for name, key, p in [*FIGURES, ("ITL", "itl_ms", 99)]:
+    for name, key, p in figures:
         exact = percentile(real[name], p)
         told = found[key][f"p{p}"]
         assert exact is not None
         true_ms = exact / 1e6
-        bound = bound_ms(name, streams, true_ms, idle)
+        bound = bound_ms(name, int(load) if load.isdigit() else 0, true_ms, idle)
         good = told is not None and (bound is None or abs(told - true_ms) <= bound)
         yield (
             [
-                f"{streams}",
+                load,
                 f"{workers}",
                 f"{name} p{p}",
                 "none" if told is None else f"{told:.2f}",
@@ -90,13 +119,13 @@ def main() -> int:
     good = True
     where = machine()
     try:
-        for streams in options.streams.split(","):
-            for row, met in measure(int(streams), options.idle):
-                rows.append(row)
-                good &= met
+        runs = [measure(int(streams), options.idle) for streams in options.streams.split(",")]
+        for row, met in chain(*runs, measure_stall()):
+            rows.append(row)
+            good &= met
     except (BenchmarkError, groundtruth.NoGroundTruthError) as error:
         return fail(error)
-    header = "streams,workers,figure,measured ms,true ms,error ms,bound ms,verdict,clock,lag p99 ms,limited,CPU s,MB"
+    header = "load,workers,figure,measured ms,true ms,error ms,bound ms,verdict,clock,lag p99 ms,limited,CPU s,MB"
     print(f"{where}\n\n{table(header.split(','), rows)}")
     return 0 if good else 1
 
