@@ -172,6 +172,7 @@ class Connection:
     def begin(self, index: int, scheduled: int) -> None:
         """Get ready for a request."""
         self.state = BUSY
+        self.requests += 1
         self.index = index
         self.scheduled = scheduled
         self.first = self.size = 0

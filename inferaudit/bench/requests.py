@@ -104,12 +104,15 @@ def _body(
     if len(parts) == 1:  # the API takes no text
         return lambda number: text
     if len(parts) > 2 or api.name == "openai-rerank":
-        return lambda number: to_json(api.body(model, prompt(number, sizes(number)[0], seed), sizes(number)[1], stream))
+        return lambda number: to_json(api.body(model, prompt(number, sizes(number)[0], seed).decode(), sizes(number)[1], stream))
     before, after = parts[0], parts[1].split(str(_TOKENS).encode())
+    if inputs.fixed and outputs.fixed:
+        length, tail = int(inputs.values[0]), str(int(outputs.values[0])).encode().join(after)
+        return lambda number: b"%s%s%s" % (before, prompt(number, length, seed), tail)
 
     def from_words(number: int) -> bytes:
         words, tokens = sizes(number)
-        return before + prompt(number, words, seed).encode() + str(tokens).encode().join(after)
+        return before + prompt(number, words, seed) + str(tokens).encode().join(after)
 
     return from_words
 
@@ -129,7 +132,7 @@ def _from_template(
 
     def from_template(number: int) -> bytes:
         words, tokens = sizes(number)
-        text = _prompt_of(dataset[number % len(dataset)]) if dataset else prompt(number, words, seed)
+        text = _prompt_of(dataset[number % len(dataset)]) if dataset else prompt(number, words, seed).decode()
         return _fill(template, model, text, tokens, number).encode()
 
     return from_template

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from inferaudit.errors import UsageError
 
@@ -83,38 +83,45 @@ def parse_distribution(text: str, flag: str = "--input-tokens") -> Distribution:
     )
 
 
-def prompt(index: int, tokens: int, seed: int) -> str:
-    """A prompt of `tokens` words whose first four differ from those of every other index below 2³²."""
-    number = (
-        index * 0x9E3779B1 + (seed & 0xFFFFFFFF) * 0x85EBCA6B + 0x1B873593
-    ) & 0xFFFFFFFF  # odd factor: a bijection
-    unique = [WORDS[(number >> shift) & 0xFF] for shift in (0, 8, 16, 24)]
+def prompt(number: int, tokens: int, seed: int) -> bytes:
+    """A prompt of `tokens` words (ASCII) whose first four differ from those of every other number below 2³²."""
+    mixed = (number * 0x9E3779B1 + seed * 0x85EBCA6B + 0x1B873593) & 0xFFFFFFFF  # an odd factor: a bijection
+    a, b, c, d = mixed & 0xFF, mixed >> 8 & 0xFF, mixed >> 16 & 0xFF, mixed >> 24
     if tokens <= 4:
-        return " ".join(unique[:tokens])
+        return b" ".join((_BYTES[a], _BYTES[b], _BYTES[c], _BYTES[d])[:tokens])
+    at = mixed % (_FILLER_WORDS if tokens >= _LONG else 4096)
+    return b"%s %s %s %s %s" % (_BYTES[a], _BYTES[b], _BYTES[c], _BYTES[d], (_tail if tokens < _LONG else _cut)(seed, at, tokens - 4))
+
+
+_BYTES = tuple(word.encode() for word in WORDS)
+_FILLER_WORDS = 16384
+_LONG = 2048
+
+
+def _cut(seed: int, at: int, words: int) -> bytes:
+    """`words` words of the filler from the word `at`, round and round."""
     text, starts = _filler(seed)
-    words = tokens - 4
-    at = number % _FILLER_WORDS
-    parts = [" ".join(unique)]
+    parts = []
     while words > 0:
         take = min(words, _FILLER_WORDS - at)
         parts.append(text[starts[at] : starts[at + take] - 1])
         words -= take
         at = 0
-    return " ".join(parts)
+    return b" ".join(parts)
 
 
-_FILLER_WORDS = 16384
+_tail = lru_cache(maxsize=4096)(_cut)  # at most some 50 MB
 
 
 @cache
-def _filler(seed: int) -> tuple[str, tuple[int, ...]]:
+def _filler(seed: int) -> tuple[bytes, tuple[int, ...]]:
     rng = random.Random(f"{seed}:filler")  # noqa: S311  # reproducible on purpose
     words = rng.choices(WORDS, k=_FILLER_WORDS)
     starts, at = [], 0
     for word in words:
         starts.append(at)
         at += len(word) + 1
-    return " ".join(words), (*starts, at)
+    return " ".join(words).encode(), (*starts, at)
 
 
 def _log_parameters(mean: float, deviation: float) -> tuple[float, float]:

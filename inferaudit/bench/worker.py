@@ -12,7 +12,8 @@ from typing import Any
 from inferaudit.bench.decision import Tallies, objectives, rounded_up
 from inferaudit.bench.decode import Response
 from inferaudit.bench.endpoint import Endpoint, headers, resolve
-from inferaudit.bench.engine import Engine, LoopReport, Timeouts, Work
+from inferaudit.bench.engine import Engine, LoopReport, Work
+from inferaudit.bench.limits import Timeouts
 from inferaudit.bench.protocols import Protocol, protocol
 from inferaudit.bench.raw import CANCELLED
 from inferaudit.bench.requests import builder
@@ -141,9 +142,6 @@ class Worker:
             return order == CANCEL_STAGE
 
         self.engine.run(self._work(stage), start_ns, tick, sink.add)
-        while self.engine.backlog:
-            sink.add(self.engine.backlog.popleft())
-        self.engine.backlog_bytes = 0
         beat(_beat(self.engine, sink))
         return Part(sink.table(), self.engine.report)
 
@@ -154,11 +152,14 @@ class Worker:
     def _work(self, stage: StagePlan) -> Work:
         worker, workers = self.setup.worker, self.setup.workers
         if stage.concurrency is None:
-            return Work(arrivals=share(arrivals(stage, self.setup.plan.seed, self.setup.trace), worker, workers))
+            return Work(
+                arrivals=share(arrivals(stage, self.setup.plan.seed, self.setup.trace), worker, workers),
+                eager=stage.until_decided,
+            )
         streams = split(stage.concurrency, worker, workers)
         numbers = islice(count(), worker, stage.requests, workers)
         duration = None if stage.duration_s is None else round(stage.duration_s * _NS)
-        return Work(concurrency=streams, numbers=numbers, duration_ns=duration)
+        return Work(concurrency=streams, numbers=numbers, duration_ns=duration, eager=stage.until_decided)
 
 
 class _WatchedSink(RowSink):
@@ -220,7 +221,7 @@ def _beat(engine: Engine, sink: _WatchedSink) -> Beat:
     return Beat(
         scheduled=report.completed + engine.in_flight,
         completed=report.completed,
-        failed=report.refused,
+        failed=report.failed,
         in_flight=engine.in_flight,
         tokens=sink.generated,
         fresh=fresh,

@@ -1,0 +1,65 @@
+"""Time-outs and ends: what a silent or closed connection means for the request on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inferaudit.bench.connection import Connection
+
+STALE_NS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Nanoseconds. `headers`, `stall` and `total` count from sending, from the last byte, and from sending."""
+
+    connect: int
+    headers: int
+    stall: int
+    total: int
+    stall_is_explicit: bool = False
+
+    @property
+    def check_every(self) -> int:
+        """How often to look, so that a time-out is noticed within a fiftieth of it (2 to 50 ms)."""
+        return min(50_000_000, max(2_000_000, min(self.headers, self.stall, self.total) // 50))
+
+    def overdue(self, connection: Connection, now: int) -> str | None:
+        """The error class of a request that has waited too long, by what it was waiting for."""
+        age = now - connection.sent
+        if not (connection.first and has_headers(connection)):
+            return "timeout_headers" if age > min(self.headers, self.total) else None
+        silent = now - (connection.marks[-1][0] if connection.marks else connection.sent)
+        if self.stall_is_explicit and silent > self.stall:
+            return "timeout_stall"
+        if age > self.total:
+            return "timeout_stall" if silent > self.stall else "timeout_total"
+        return None
+
+
+def has_headers(connection: Connection) -> bool:
+    """Have the response's headers arrived whole?"""
+    return b"\r\n\r\n" in b"".join(connection.head)
+
+
+def closed_as(connection: Connection, *, reset: bool) -> str | None:
+    """The error class of a request whose connection was closed or reset; None when that was the body's proper end."""
+    if not has_headers(connection):
+        unsent = not connection.first and connection.out is not None
+        return "reset_before_send" if unsent else "reset_before_headers"
+    if reset:
+        return "reset_in_body"
+    lines = b"".join(connection.head).partition(b"\r\n\r\n")[0].lower()
+    whole = b"\ncontent-length:" not in lines and b"chunked" not in lines  # then the end of the connection is the end
+    return None if whole else "truncated"
+
+
+def is_stale(connection: Connection, stamp: int) -> bool:
+    """Did the server close an idle connection while our request was on its way (RFC 9112, 9.5)?
+
+    Only on a connection that had served before, and only within a round trip: then nobody can have read the request,
+    every client library sends it again, and so do we. A server that dies at work closes later.
+    """
+    if connection.head or connection.requests < 2:
+        return False
+    return stamp - connection.sent <= (connection.connect_ns or 0) + STALE_NS
