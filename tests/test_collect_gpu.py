@@ -513,3 +513,39 @@ def test_the_page_on_gpus_names_every_gpu_check() -> None:
     assert named == {
         f"gpu-{path.stem.replace('_', '-')}" for path in (root / "checks" / "gpu").iterdir() if path.is_file()
     }
+
+
+# The whole way: stand-in, pynvml, collector, snapshot, checks, verdict, exit code
+
+FAULTY_GPU = gpu(1, **{"ecc.volatile.uncorrected": 3, "nvlink.3.state": 0})
+OUTCOMES = {
+    "healthy": (script(gpu(0), gpu(1)), "GO", 0, set()),
+    "faulty": (script(gpu(0), FAULTY_GPU), "NO_GO", 1, {"gpu-ecc-uncorrected", "gpu-nvlink-down"}),
+    "lost": (script(gpu(0), gpu(1, lost_after=30)), "NO_GO", 1, {"gpu-lost"}),
+    "xid": (script(gpu(0), gpu(1), **{"event.0": "79 1"}), "NO_GO", 1, {"gpu-xid-hardware"}),
+    "no driver": (script(**{"return.nvmlInitWithFlags": 9}), "INCOMPLETE", 3, set()),
+    "no GPU": (script(), "INCOMPLETE", 3, set()),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES)
+def test_a_run_over_gpus_alone_ends_in_the_right_verdict(tmp_path: Path, case: str) -> None:
+    text, verdict, code, failing = OUTCOMES[case]
+    arguments = ["run", "--gpus", "local", "--scope", "gpu", "-o", f"json={tmp_path}/report.json"]
+    program = "import sys\nfrom inferaudit.cli.app import main\nsys.argv[0] = 'inferaudit'\nmain()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **nvml_environment(tmp_path, text)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    report = msgspec.json.decode((tmp_path / "report.json").read_bytes())
+    assert (report["verdict"], done.returncode) == (verdict, code), done.stderr
+    failed = {
+        f["check"] for f in report["findings"] if f["outcome"] == "fail" and f["severity"] in ("critical", "high")
+    }
+    assert failed == failing

@@ -6,7 +6,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 @check(
     title="No GPU is lost while load is on",
     severity=Severity.CRITICAL,
-    needs=("load.gpu_samples", "nvml.driver"),
+    needs=("load.result", "load.gpu_samples", "nvml.driver"),
     remediation="Cordon the node and look at power and cooling: a GPU that is lost under load is lost in production.",
 )
 def lost_under_load(snapshot: Snapshot) -> Iterator[Judgement]:

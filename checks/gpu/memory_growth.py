@@ -1,13 +1,14 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.api import Evidence, Judgement, Phase, Severity, Snapshot, check, failed, passed, unknown
 from inferaudit.stats import trend
 
 
 @check(
     title="GPU memory does not grow while load is steady",
     severity=Severity.HIGH,
-    needs=("load.gpu_samples", "nvml.driver"),
+    phase=Phase.DURING,
+    needs=("load.result", "load.gpu_samples", "nvml.driver"),
     remediation="Look for caches without a bound, fragments (`expandable_segments`) and requests that are never freed.",
 )
 def memory_growth(
@@ -16,14 +17,20 @@ def memory_growth(
     """A leak of a megabyte a minute is invisible in a smoke test and an out-of-memory error after a week.
 
     The slope comes with its interval: growth counts only where all of it lies above the limit, and a pass only where
-    all of it lies below. The first quarter is left out, for caches fill then.
+    all of it lies below. Only the longest measured stage counts, and of that not the first quarter: caches fill then.
     """
     samples, driver = snapshot.fact("load.gpu_samples"), snapshot.fact("nvml.driver")
     node = driver.node or driver.host
+    stages = [stage for stage in snapshot.fact("load.result").stages if stage.measured]
+    stage = max(stages, key=lambda stage: stage.end_ns - stage.start_ns, default=None)
     for index, uuid in enumerate(samples.uuids):
         subject, path = f"gpu/{node}/{uuid}", f"load.gpu_samples[{uuid}].memory_used_bytes"
         rows = zip(samples.gpu, samples.t_ns, samples.memory_used_bytes, strict=True)
-        told = [(t / 3.6e12, used / 2**20) for gpu, t, used in rows if gpu == index and used is not None]
+        told = [
+            (t / 3.6e12, used / 2**20)
+            for gpu, t, used in rows
+            if gpu == index and used is not None and stage is not None and stage.start_ns <= t <= stage.end_ns
+        ]
         steady = told[len(told) // 4 :]
         minutes = (steady[-1][0] - steady[0][0]) * 60 if steady else 0.0
         if minutes < min_minutes:

@@ -6,7 +6,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 @check(
     title="GPUs keep their clocks while load is on",
     severity=Severity.HIGH,
-    needs=("load.gpu_samples", "nvml.driver"),
+    needs=("load.result", "load.gpu_samples", "nvml.driver"),
     remediation="Improve cooling and power of the node, then measure again: figures of a throttled GPU do not hold.",
     references=("https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html",),
 )
