@@ -81,7 +81,7 @@ def is_nginx(ingress: Object) -> bool:
     return "nginx" in ingress_class(ingress) or any(name.startswith(_NGINX) for name in notes_of(ingress))
 
 
-def target_port(service_port: Object, containers: Iterable[Object]) -> tuple[int | None, bool]:
+def port_behind(service_port: Object, containers: Iterable[Object]) -> tuple[int | None, bool]:
     """The number behind a Service's ``targetPort``, and whether a container declares it. (None, False): a lost name."""
     wanted = service_port.get("targetPort")
     wanted = service_port.get("port") if wanted in (None, "", 0) else wanted
@@ -202,7 +202,7 @@ def _route_limits(route: Object) -> list[TimeLimit]:
     return found
 
 
-def authentication(ingresses: Iterable[Object], policies: Iterable[Object]) -> list[str]:
+def authentication_in_front(ingresses: Iterable[Object], policies: Iterable[Object]) -> list[str]:
     """What asks callers who they are, or lets in known addresses only: one line each, with the object's name."""
     found = [f"{object_subject(i)}: {name}" for i in ingresses for name in notes_of(i) if _AUTH_ANNOTATIONS.match(name)]
     for policy in policies:

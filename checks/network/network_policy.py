@@ -1,0 +1,52 @@
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.subjects import object_subject
+
+
+@check(
+    title="Only the gateway and the scraper reach the pods",
+    severity=Severity.MEDIUM,
+    needs=(
+        "workload",
+        "service.networkpolicies",
+    ),
+    optional=("service.trafficpolicies",),
+    remediation=(
+        "Add a NetworkPolicy that selects the pods and lets in the gateway's and the monitoring's namespaces."
+    ),
+    references=("https://kubernetes.io/docs/concepts/services-networking/network-policies/",),
+)
+def network_policy(snapshot: Snapshot) -> Iterator[Judgement]:
+    """Without a policy every pod of the cluster may send prompts to the engine, past gateway, key and rate limit.
+
+    A mesh's AuthorizationPolicy does the same and counts.
+    """
+    workload = snapshot.fact("workload")
+    policies = [p for p in snapshot.fact("service.networkpolicies") if _about_ingress(p)]
+    name = "service.trafficpolicies"
+    mesh = (
+        [p for p in snapshot.fact(name) if p.get("kind") == "AuthorizationPolicy"]
+        if snapshot.error(name) is None
+        else []
+    )
+    open_ones = [object_subject(p) for p in policies if _lets_all_in(p)]
+    names = [object_subject(p) for p in (*policies, *mesh)]
+    seen = Evidence("policies of ingress over the pods", names, "at least one, and none that lets all in")
+    if open_ones:
+        yield failed(workload.subject, f"{', '.join(open_ones)} lets everyone in", seen)
+    elif names:
+        yield passed(workload.subject, f"{', '.join(names)} limit{'s' * (len(names) == 1)} who gets in", seen)
+    else:
+        yield failed(workload.subject, "every pod of the cluster reaches it", seen)
+
+
+def _about_ingress(policy: Mapping[str, Any]) -> bool:
+    return "Ingress" in ((policy.get("spec") or {}).get("policyTypes") or ["Ingress"])
+
+
+def _lets_all_in(policy: Mapping[str, Any]) -> bool:
+    """A rule without `from`, or one that names all namespaces and no pods, admits everyone."""
+    rules = (policy.get("spec") or {}).get("ingress") or ()
+    return any(not rule.get("from") or {"namespaceSelector": {}} in rule["from"] for rule in rules)

@@ -1,0 +1,35 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.subjects import object_subject
+
+
+@check(
+    title="A Service leads to the pods",
+    severity=Severity.HIGH,
+    needs=(
+        "workload",
+        "workload.containers",
+        "service.services",
+    ),
+    optional=("service.inferencepools",),
+    remediation="Create a Service whose selector are labels of the pod template.",
+    references=("https://kubernetes.io/docs/concepts/services-networking/service/",),
+)
+def service(snapshot: Snapshot) -> Iterator[Judgement]:
+    """Without a Service, or an InferencePool, nothing finds the pods: no gateway, no monitor, no client.
+
+    A service that only a queue feeds has none on purpose; that cannot be told from outside.
+    """
+    workload = snapshot.fact("workload")
+    services = snapshot.fact("service.services")
+    pools = snapshot.fact("service.inferencepools") if snapshot.error("service.inferencepools") is None else []
+    ports = [p for c in snapshot.fact("workload.containers") if c["serving"] for p in c.get("ports") or ()]
+    names = [object_subject(each) for each in (*services, *pools)]
+    seen = Evidence("Services that select the pods", names, "at least one")
+    if names:
+        yield passed(workload.subject, f"{', '.join(names)} select{'s' * (len(names) == 1)} the pods", seen)
+    elif ports:
+        yield failed(workload.subject, "it opens a port, and no Service selects its pods", seen)
+    else:
+        yield unknown(workload.subject, "no Service and no port: is it fed by a queue alone?", seen)

@@ -1,0 +1,47 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.engine_args import engine_port, serving_engines
+from inferaudit.entrypoints import port_behind
+from inferaudit.subjects import object_subject
+
+
+@check(
+    title="The Service leads to a port that is open",
+    severity=Severity.HIGH,
+    needs=(
+        "workload.containers",
+        "service.services",
+    ),
+    optional=("service.configmaps",),
+    remediation="Let `targetPort` be the name or number of a port that the serving container opens.",
+    references=("https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports",),
+)
+def target_port(snapshot: Snapshot) -> Iterator[Judgement]:
+    """A Service with a wrong target has endpoints, all of which refuse the connection.
+
+    A name must be declared by a container; a number should be one that is declared, or that the server was told.
+    """
+    containers = snapshot.fact("workload.containers")
+    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    told = {port for _, engine in serving_engines(containers, maps) if (port := engine_port(engine))}
+    for service in snapshot.fact("service.services"):
+        subject = object_subject(service)
+        for port in (service.get("spec") or {}).get("ports") or ():
+            number, declared = port_behind(port, containers)
+            key = str(port.get("name") or port.get("port"))
+            target = port.get("targetPort") or port.get("port")
+            seen = Evidence(f"spec.ports[{key}].targetPort", target, "a port that a container opens")
+            if number is None:
+                yield failed(subject, f"no container has a port called {target}", seen, key=key)
+            elif declared or number in told:
+                yield passed(subject, f"port {port.get('port')} leads to {number}", seen, key=key)
+            elif told:
+                listed = ", ".join(str(each) for each in sorted(told))
+                yield failed(subject, f"leads to {number}; the server opens {listed}", seen, key=key)
+            elif any(c.get("ports") for c in containers if c["serving"]):
+                yield failed(subject, f"leads to {number}, which no container declares", seen, key=key)
+            else:
+                yield passed(
+                    subject, f"leads to {number}; the containers declare no ports to hold against it", seen, key=key
+                )

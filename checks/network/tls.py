@@ -1,0 +1,63 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
+from inferaudit.engine_args import serving_engines
+from inferaudit.entrypoints import exposed_services, is_internal, tls_of
+from inferaudit.subjects import object_subject
+
+
+@check(
+    title="Traffic from outside is encrypted",
+    severity=Severity.HIGH,
+    needs=(
+        "service.services",
+        "service.ingresses",
+        "service.routes",
+        "service.gateways",
+    ),
+    optional=(
+        "workload.containers",
+        "service.configmaps",
+    ),
+    remediation=(
+        "Terminate TLS at the gateway: an HTTPS listener with a certificate, `spec.tls` of the Ingress, or the "
+        "load balancer's certificate."
+    ),
+    references=(
+        "https://kubernetes.io/docs/concepts/services-networking/ingress/#tls",
+        "https://gateway-api.sigs.k8s.io/guides/tls/",
+    ),
+)
+def tls(snapshot: Snapshot) -> Iterator[Judgement]:
+    """Prompts, answers and keys go through networks that others run.
+
+    A listener without TLS beside one with it still takes them in clear.
+    """
+    gateways = snapshot.fact("service.gateways")
+    services, ingresses = snapshot.fact("service.services"), snapshot.fact("service.ingresses")
+    outside = [s for s in exposed_services(services) if not is_internal(s)]
+    if not outside and not ingresses and not snapshot.fact("service.routes"):
+        yield not_applicable(None, "no Ingress, route or load balancer leads in from outside")
+    for obj in (*ingresses, *snapshot.fact("service.routes"), *outside):
+        subject, tls = object_subject(obj), tls_of(obj, gateways)
+        seen = Evidence("TLS", tls, True)
+        internal = obj.get("kind") == "VirtualService" and set((obj.get("spec") or {}).get("gateways") or ["mesh"]) == {
+            "mesh"
+        }
+        if internal:
+            yield not_applicable(subject, "routes inside the mesh only", seen)
+        elif tls is None:
+            yield unknown(subject, "the gateway it attaches to is not in view", seen)
+        elif tls:
+            yield passed(subject, "TLS ends at the entry", seen)
+        elif obj.get("kind") == "Service" and _engine_tls(snapshot):
+            yield passed(subject, "the server itself speaks TLS", seen)
+        else:
+            yield failed(subject, "takes requests in clear", seen)
+
+
+def _engine_tls(snapshot: Snapshot) -> bool:
+    if snapshot.error("workload.containers") is not None:
+        return False
+    engines = serving_engines(snapshot.fact("workload.containers"))
+    return bool(engines) and all("tls" in engine.settings for _, engine in engines)
