@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -241,3 +243,9 @@ def test_no_command_line_breaks_the_reader(words: list[str]) -> None:
 
 def test_a_script_with_a_broken_quote_is_still_looked_into() -> None:
     assert command_words(["sh", "-c", "a 'b"]) == ["sh", "a", "'b"]
+
+
+def test_the_page_of_runtimes_is_in_step() -> None:
+    script = FOLDER.parent.parent / "docs" / "runtimes_page.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -40,8 +40,8 @@ def connect(host: str, port: int, https: bool, auth: HttpAuth, timeout_s: float)
     start = time.perf_counter_ns()
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return Connected(error="dns", detail=f"{host} does not resolve: {error.strerror}")
+    except (OSError, UnicodeError) as error:
+        return Connected(error="dns", detail=f"{host}: {getattr(error, 'strerror', None) or error}")
     dns_ms = _since(start)
     addresses = tuple(dict.fromkeys(str(info[4][0]) for info in infos))
     start = time.perf_counter_ns()
