@@ -30,19 +30,35 @@ def _cuda_of(container: Mapping[str, Any]) -> tuple[int, int, str] | None:
     return (int(stated[1]), int(stated[2] or 0), f"tag {tag}") if stated else None
 
 
+def _ready_containers(snapshot: Snapshot, node: str) -> frozenset[str]:
+    """Names of the workload's containers that are ready in some pod on `node`."""
+    if snapshot.error("workload.pods"):
+        return frozenset()
+    return frozenset(
+        status["name"]
+        for pod in snapshot.fact("workload.pods")
+        if (pod.get("spec") or {}).get("nodeName") == node
+        for status in (pod.get("status") or {}).get("containerStatuses") or ()
+        if status.get("ready")
+    )
+
+
 @check(
     title="The driver supports the CUDA version of the image",
     severity=Severity.CRITICAL,
     needs=("nvml.driver", "workload.containers"),
+    optional=("workload.pods",),
     remediation="Update the node's driver, or use an image built for the CUDA version the driver supports.",
     references=("https://docs.nvidia.com/deploy/cuda-compatibility/index.html",),
 )
 def driver_cuda(snapshot: Snapshot) -> Iterator[Judgement]:
     """An image built for a newer CUDA major version than the driver's dies at start.
 
-    Within one major version an older driver works, less features that need a newer one.
+    Within one major version an older driver works, less features that need a newer one. Where the image does not say
+    for which CUDA it was built, a container that is ready on the node with this driver has shown that it runs.
     """
     driver = snapshot.fact("nvml.driver")
+    ready = _ready_containers(snapshot, driver.node or driver.host)
     supported = re.match(r"(\d+)\.(\d+)", driver.cuda_version or "")
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
@@ -52,6 +68,9 @@ def driver_cuda(snapshot: Snapshot) -> Iterator[Judgement]:
             yield not_applicable(subject, "asks for no GPU", Evidence("gpus", container["gpus"]))
         elif supported is None:
             yield unknown(subject, "the driver does not tell which CUDA it supports", Evidence("nvml.driver", None))
+        elif stated is None and container.get("name") in ready:
+            seen = Evidence("status.containerStatuses.ready", True, "ready on the node whose driver was asked")
+            yield passed(subject, f"runs on {driver.node or driver.host} with driver {driver.driver_version}", seen)
         elif stated is None:
             seen = Evidence("image", container.get("image"), f"CUDA {supported[1]} or older")
             yield review(subject, "neither tag nor environment says which CUDA the image was built for", seen)
