@@ -197,7 +197,9 @@ def value_text(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, int):
         return str(value) if abs(value) < 10**18 else f"{value:.6g}"
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, Mapping) and value:
+        return ", ".join(f"{key} {value_text(item)}" for key, item in value.items())
+    return json.dumps(_rounded(value), ensure_ascii=False, default=str)
 
 
 def evidence_text(evidence: Evidence) -> str:
@@ -214,7 +216,7 @@ def quantity(value: Any, unit: str | None) -> str:
         case "ms":
             return f"{value:.0f} ms" if abs(value) >= 100 else f"{value:.3g} ms"
         case "ratio":
-            return f"{value * 100:.5g} %"
+            return f"{value * 100:.6g} %" if value > 0.9 else f"{value * 100:.3g} %"
         case "s":
             return format_duration(value)
         case "1/s":
@@ -270,6 +272,15 @@ def split_location(location: str | None) -> tuple[str, int | None]:
     if colon and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0:
         return path, int(number)
     return text, None
+
+
+def _rounded(value: Any) -> Any:
+    """Floats as people read them, however deep they lie."""
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _some(texts: Sequence[str], shown: int = 4) -> str:

@@ -113,7 +113,7 @@ class _Scale:
         if not high > low:
             high = low * 10 if log and low else low + 1
         if not log and axis.top is None:
-            low, high = low, high + (high - low) * 0.04
+            low, high = low, high + (high - low) * 0.12
         ticks = log_ticks(low, high) if log else nice_ticks(low, high)
         return cls(low, high, start, end, log, ticks)
 
@@ -158,17 +158,26 @@ def _tick(value: float, axis: Axis) -> str:
 
 
 def _line(line: Line, number: int, to_x: _Scale, to_y: _Scale) -> list[Markup]:
-    commands, pen_down, dots = [], False, []
+    runs: list[list[tuple[float, float]]] = [[]]
     for px, py in line.points:
         if py is None or not _finite(px, py):
-            pen_down = False
-            continue
-        at_x, at_y = to_x(px), to_y(py)
-        commands.append(f"{'L' if pen_down else 'M'}{at_x:g} {at_y:g}")
-        pen_down = True
-        if line.dots:
-            dots.append(Markup('<circle class="s{}" cx="{}" cy="{}" r="3.5"/>').format(number % 6, at_x, at_y))
-    return [Markup('<path class="line s{}" d="{}"/>').format(number % 6, "".join(commands)), *dots]
+            runs.append([])
+        else:
+            runs[-1].append((to_x(px), to_y(py)))
+    # A lone point between two gaps is a line of no length, which round caps show as a dot.
+    path = "".join(
+        "M" + "L".join(f"{at_x:g} {at_y:g}" for at_x, at_y in run) + ("h0" if len(run) == 1 else "")
+        for run in runs
+        if run
+    )
+    dots = [
+        Markup('<circle class="s{}" cx="{}" cy="{}" r="3.5"/>').format(number % 6, at_x, at_y)
+        for run in runs
+        for at_x, at_y in run
+        if line.dots
+    ]
+    lone = " lone" if runs and all(len(run) < 2 for run in runs) else ""
+    return [Markup('<path class="line s{}{}" d="{}"/>').format(number % 6, lone, path), *dots]
 
 
 def _mark(mark: Mark, number: int, to_x: _Scale, to_y: _Scale) -> list[Markup]:

@@ -1,0 +1,63 @@
+"""The published schema of the report: valid itself, met by the golden reports, and strict where it says so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
+
+
+def data(name: str) -> dict[str, Any]:
+    file = ROOT / "tests" / "golden" / name / "report.json"
+    loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return loaded
+
+
+def errors(report: dict[str, Any]) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(report)]
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["go", "no_go", "incomplete"])
+def test_reports_hold_to_it(name: str) -> None:
+    assert errors(data(name)) == []
+
+
+@pytest.mark.parametrize("key", SCHEMA["required"])
+def test_every_key_is_asked_for(key: str) -> None:
+    report = data("go")
+    del report[key]
+    assert errors(report) == [f"$: {key!r} is a required property"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("verdict",), "MAYBE"),
+        (("surprise",), 1),
+        (("reasons",), []),
+        (("findings", 0, "outcome"), "warning"),
+        (("findings", 0, "fingerprint"), "zz"),
+        (("findings", 0, "evidence", 0, "extra"), 1),
+        (("summary", "pass"), -1),
+        (("benchmark", "ttft_ms", "p99"), -1),
+        (("benchmark", "errors", "weather"), {}),
+        (("scorecard", "score"), 1.5),
+        (("digests", "policy"), "sha256:abc"),
+    ],
+)
+def test_what_it_refuses(path: tuple[str | int, ...], value: Any) -> None:
+    report: Any = data("go")
+    place = report
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert errors(report) != []
