@@ -496,6 +496,40 @@ def test_only_declared_permissions_are_used(gpu_service: ControlPlane) -> None:
 
 
 @pytest.mark.controlplane
+@pytest.mark.parametrize("name", [spec.name for spec in FACTS if spec.rbac and spec.name != "workload.logs"])
+def test_a_fact_takes_what_it_declares_and_no_more(gpu_service: ControlPlane, name: str) -> None:
+    """Each fact alone, with a role made of its own declaration: the value is that of an auditor who sees all."""
+    account = "only-" + name.replace(".", "-").replace("_", "-")
+    rules = [r for fact in (name, "workload") for r in fact_specs()[fact].rbac]
+    api = "rbac.authorization.k8s.io"
+    subjects = [{"kind": "ServiceAccount", "name": account, "namespace": "audit"}]
+    objects = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": "audit"}}]
+    for namespaced, role, kind, where in (
+        (True, account, "RoleBinding", {"namespace": "llm-prod"}),
+        (False, account + "-wide", "ClusterRoleBinding", {}),
+    ):
+        chosen = [
+            {"apiGroups": [r.group], "resources": [r.resource], "verbs": [r.verb]}
+            for r in rules
+            if r.namespaced is namespaced
+        ]
+        head = {"apiVersion": f"{api}/v1"}
+        objects.append({**head, "kind": "ClusterRole", "metadata": {"name": role}, "rules": chosen})
+        ref = {"apiGroup": api, "kind": "ClusterRole", "name": role}
+        objects.append(
+            {**head, "kind": kind, "metadata": {"name": role, **where}, "roleRef": ref, "subjects": subjects}
+        )
+    with changed(gpu_service, *objects):
+        alone = live(gpu_service, account, needs=frozenset({name}))
+    assert set(alone) == {name}
+    assert alone[name].error is None
+    refused = {each for each in gpu_service.audited(f"system:serviceaccount:audit:{account}") if each[2] == 403}
+    assert refused == set()
+    if name not in ("workload.events", "cluster.nodes"):  # these change while we look
+        assert alone[name] == live(gpu_service, needs=frozenset({name}))[name]
+
+
+@pytest.mark.controlplane
 def test_half_the_permissions_give_half_the_facts(gpu_service: ControlPlane) -> None:
     facts = live(gpu_service, "auditor-half")
     for name in ("workload", "workload.pods", "service.services", "service.configmaps", "workload.events"):

@@ -31,6 +31,7 @@ __all__ = ["SeveralWorkloads", "collect_kubernetes", "list_inference_workloads",
 Progress = Callable[[str], None]
 T = TypeVar("T")
 Found = tuple[Kind, str, str]
+Permissions = frozenset[tuple[str, str, str]]  # verb, resource, group
 
 _IN_NAMESPACE: tuple[Kind, ...] = (
     *k.WORKLOAD_KINDS,
@@ -100,12 +101,14 @@ def collect_kubernetes(
         rest = {"cluster.nodes": _value(reader.nodes()), **facts}
         return _pick({**_all(error.error), **rest}, wanted)
     progress(f"cluster: auditing {label(chosen)} in {namespace_of(chosen)}")
-    reader.lists(_lists(namespace_of(chosen), wanted))
+    permitted = _permissions(wanted)
+    reader.lists(_lists(namespace_of(chosen), wanted, permitted))
     source = overlay.sources.get(object_subject(chosen)) if overlay else None
     workload = describe(view, chosen, source)
     around = Surroundings(view, workload)
-    reader.singles(_named(around, wanted))
-    reader.singles((k.SECRET, workload.namespace, name) for name in named_secrets(around))
+    reader.singles(each for each in _named(around) if ("get", each[0].plural, each[0].group) in permitted)
+    if ("get", k.SECRET.plural, k.SECRET.group) in permitted:
+        reader.singles((k.SECRET, workload.namespace, name) for name in named_secrets(around))
     facts |= service_facts(view, workload, wanted)
     facts |= status_facts(view, workload, lambda name: wanted(name) and not name.startswith("cluster."))
     facts |= _nodes(reader, around, wanted, progress)
@@ -205,16 +208,22 @@ def _with_live_status(view: View, chosen: Object) -> Object:
     return next((obj for obj in listed if name_of(obj) == name_of(chosen)), chosen)
 
 
-def _lists(namespace: str, wanted: Callable[[str], bool]) -> Iterable[tuple[Kind, str | None]]:
+def _permissions(wanted: Callable[[str], bool]) -> Permissions:
+    """The reads behind the wanted facts: what they do not declare is not read, so that no call is refused in vain."""
+    return frozenset((r.verb, r.resource, r.group) for spec in FACTS if wanted(spec.name) for r in spec.rbac)
+
+
+def _lists(namespace: str, wanted: Callable[[str], bool], permitted: Permissions) -> Iterable[tuple[Kind, str | None]]:
     for kind in _IN_NAMESPACE:
-        yield kind, namespace
+        if kind in k.WORKLOAD_KINDS or ("list", kind.plural, kind.group) in permitted:
+            yield kind, namespace
     for fact, kinds in _EVERYWHERE.items():
         if wanted(fact):
             for kind in kinds:
                 yield kind, None
 
 
-def _named(around: Surroundings, wanted: Callable[[str], bool]) -> list[Found]:
+def _named(around: Surroundings) -> list[Found]:
     """The single objects that the workload and its surroundings name, Secrets apart."""
     found: list[Found] = [
         (k.SERVICE_ACCOUNT, around.namespace, around.service_account_name),
@@ -222,7 +231,7 @@ def _named(around: Surroundings, wanted: Callable[[str], bool]) -> list[Found]:
     ]
     found += [(e.kind, e.namespace, e.name) for e in walk(around.workload) if e.kind != k.SECRET]
     found += _seen(around.gateway_names)
-    for binding in _seen(lambda: around.bindings) if wanted("service.roles") else ():
+    for binding in _seen(lambda: around.bindings):
         kind, name = role_of(binding)
         found.append((kind, namespace_of(binding), name))
     return found

@@ -46,6 +46,9 @@ __all__ = [
 ]
 
 Objects = list[dict[str, Any]]
+# What a fact takes beside its own kind is among its permissions: a route is the service's by the Services it names.
+_ROUTES = (k.HTTP_ROUTE, k.GRPC_ROUTE, k.VIRTUAL_SERVICE, k.INFERENCE_POOL, k.SERVICE)
+_EVENTFUL = (k.EVENT, k.POD, k.REPLICA_SET, k.HPA, k.PDB)
 _EITHER = "--context or --manifests"
 _CONTEXT = "--context"
 
@@ -76,17 +79,18 @@ FACTS = (
     ),
     _given("service.workloads", list[Neighbour], "other inference workloads of the namespace"),
     _given("service.services", Objects, "Services that select the workload's pods", *_list(k.SERVICE)),
-    _given("service.ingresses", Objects, "Ingresses to those Services", *_list(k.INGRESS)),
+    _given("service.ingresses", Objects, "Ingresses to those Services", *_list(k.INGRESS, k.SERVICE)),
     _given(
         "service.routes",
         Objects,
         "HTTPRoutes, GRPCRoutes and VirtualServices to those Services",
-        *_list(k.HTTP_ROUTE, k.GRPC_ROUTE, k.VIRTUAL_SERVICE),
+        *_list(*_ROUTES),
     ),
     _given(
         "service.gateways",
         Objects,
         "the Gateways those routes attach to",
+        *_list(*_ROUTES),
         *(Rbac("get", kind.plural, kind.group, namespaced=False) for kind in (k.GATEWAY, k.ISTIO_GATEWAY)),
     ),
     _given("service.inferencepools", Objects, "InferencePools over the workload's pods", *_list(k.INFERENCE_POOL)),
@@ -114,7 +118,7 @@ FACTS = (
         "service.secrets",
         list[Secret],
         "the Secrets the workload refers to, without data",
-        *_get(k.SECRET),
+        *_get(k.SECRET, k.SERVICE_ACCOUNT),
         *_list(k.SEALED_SECRET),
     ),
     _given(
@@ -141,6 +145,7 @@ FACTS = (
         "service.monitors",
         Objects,
         "ServiceMonitors and PodMonitors over the workload, of any namespace",
+        *_list(k.SERVICE),
         *_list(k.SERVICE_MONITOR, k.POD_MONITOR, clusterwide=True),
     ),
     _given(
@@ -153,7 +158,7 @@ FACTS = (
         "service.rollouts",
         Objects,
         "Argo Rollout, Flagger Canary, InferenceService and DestinationRules of the workload",
-        *_list(k.ROLLOUT, k.CANARY, k.INFERENCE_SERVICE, k.DESTINATION_RULE),
+        *_list(k.ROLLOUT, k.CANARY, k.INFERENCE_SERVICE, k.DESTINATION_RULE, k.SERVICE),
     ),
     _given(
         "service.analyses",
@@ -178,7 +183,8 @@ FACTS = (
         "service.references",
         list[Reference],
         "every object the workload names, and whether it exists",
-        *_get(k.RUNTIME_CLASS, k.STORAGE_CLASS),
+        *_get(k.CONFIG_MAP, k.SECRET, k.SERVICE_ACCOUNT, k.PRIORITY_CLASS, k.RUNTIME_CLASS, k.STORAGE_CLASS),
+        *_list(k.CLAIM, k.SECRET_PROVIDER_CLASS, k.CLAIM_TEMPLATE, k.RESOURCE_CLAIM),
     ),
     _given("service.certificates", Objects, "cert-manager Certificates of the namespace", *_list(k.CERTIFICATE)),
     _given(
@@ -194,7 +200,7 @@ FACTS = (
         *_list(k.BACKUP_SCHEDULE, clusterwide=True),
     ),
     _given("manifests.locations", dict[str, str], "subject to file:line, for objects that came from files"),
-    _live("workload.pods", Objects, "the workload's pods with their status", *_list(k.POD)),
+    _live("workload.pods", Objects, "the workload's pods with their status", *_list(k.POD, k.REPLICA_SET)),
     _live(
         "workload.replicasets",
         Objects,
@@ -202,15 +208,19 @@ FACTS = (
         *_list(k.REPLICA_SET, k.CONTROLLER_REVISION),
     ),
     _live(
-        "workload.events", Objects, "events about the workload, its ReplicaSets, pods and autoscalers", *_list(k.EVENT)
+        "workload.events",
+        Objects,
+        "events about the workload, its ReplicaSets, pods and autoscalers",
+        *_list(*_EVENTFUL),
     ),
     _live(
         "workload.logs",
         list[LogSample],
         "the last log lines of the serving containers, redacted",
+        *_list(k.POD, k.REPLICA_SET),
         Rbac("get", "pods/log", optional=True),
     ),
-    _live("service.endpointslices", Objects, "EndpointSlices of the Services", *_list(k.ENDPOINT_SLICE)),
+    _live("service.endpointslices", Objects, "EndpointSlices of the Services", *_list(k.ENDPOINT_SLICE, k.SERVICE)),
     _live(
         "service.daemonsets",
         list[PlatformDaemonSet],
@@ -222,6 +232,8 @@ FACTS = (
         "cluster.node_pods",
         list[NodePod],
         "pods on the nodes that the service may run on",
+        *_list(k.POD, k.REPLICA_SET),
+        *_list(k.NODE),
         *_list(k.POD, clusterwide=True),
     ),
     _live("cluster.version", ClusterVersion, "the API server's version"),

@@ -125,10 +125,7 @@ class ManifestObjects:
 
 @dataclass
 class StoredView:
-    """What was read of a live cluster: lists and single objects, or why they could not be read.
-
-    Asking for what was never read is a bug of the reader, hence an ``AssertionError``.
-    """
+    """What was read of a live cluster: lists and single objects, or why they could not be read."""
 
     lists: dict[tuple[Kind, str | None], Sequence[Object] | FactError] = field(default_factory=dict)
     singles: dict[tuple[Kind, str, str], Object | FactError | None] = field(default_factory=dict)
@@ -140,8 +137,7 @@ class StoredView:
             if not isinstance(found, FactError):
                 return [o for o in found if namespace_of(o) == namespace]
         else:
-            assert (kind, namespace) in self.lists, f"{kind.plural} in {namespace} were not read"  # noqa: S101
-            found = self.lists[kind, namespace]
+            found = self.lists.get((kind, namespace), _not_asked(kind))
         if isinstance(found, FactError):
             raise UnreadError(found)
         return found
@@ -155,6 +151,10 @@ class StoredView:
             return found
         listed = self.list(kind, namespace if kind.namespaced else None)
         return next((obj for obj in listed if name_of(obj) == name), None)
+
+
+def _not_asked(kind: Kind) -> FactError:
+    return FactError(FactErrorKind.OUT_OF_VIEW, f"no check asked for {kind.plural}", source=f"unread {kind.plural}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,246 @@
+"""What belongs to a workload: who selects, routes to, scales, guards and watches it, and who only seems to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from inferaudit.kube import kinds as k
+from inferaudit.kube.assemble import service_facts, status_facts
+from inferaudit.kube.existence import named_secrets
+from inferaudit.kube.related import Surroundings
+from inferaudit.kube.view import FileView, UnreadError, name_of
+from inferaudit.kube.workloads import normalise
+from inferaudit.model import FactErrorKind
+
+LABELS = {"app": "chat", "serving.kserve.io/inferenceservice": "isvc"}
+POD_SPEC = {"serviceAccountName": "runner", "containers": [{"name": "server", "image": "vllm/vllm-openai:v1"}]}
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "chat", "namespace": "ml", "ownerReferences": [{"kind": "Rollout", "name": "above"}]},
+    "spec": {
+        "selector": {"matchLabels": {"app": "chat"}},
+        "template": {"metadata": {"labels": LABELS}, "spec": POD_SPEC},
+    },
+}
+
+
+def obj(kind: k.Kind, name: str, spec: Any = None, namespace: str = "ml", **more: Any) -> dict[str, Any]:
+    version = f"{kind.group}/v1" if kind.group else "v1"
+    meta = {"name": name, **({"namespace": namespace} if kind.namespaced else {})}
+    return {"apiVersion": version, "kind": kind.name, "metadata": meta, "spec": spec or {}, **more}
+
+
+SERVICE = obj(k.SERVICE, "chat", {"selector": {"app": "chat"}})
+SERVICE["metadata"]["labels"] = {"watch": "me"}
+
+
+def around(*objects: dict[str, Any], dump: bool = True) -> Surroundings:
+    found: dict[k.Kind, list[dict[str, Any]]] = {}
+    for each in (DEPLOYMENT, SERVICE, *objects):
+        kind = k.kind_of(each)
+        assert kind is not None, each
+        found.setdefault(kind, []).append(each)
+    return Surroundings(FileView(found, dump=dump), normalise(DEPLOYMENT))
+
+
+def named(objects: list[dict[str, Any]]) -> list[str]:
+    return [name_of(each) for each in objects]
+
+
+def test_services_by_selector() -> None:
+    found = around(
+        obj(k.SERVICE, "other", {"selector": {"app": "other"}}),
+        obj(k.SERVICE, "narrow", {"selector": {"app": "chat", "track": "canary"}}),
+        obj(k.SERVICE, "external", {"type": "ExternalName"}),
+        obj(k.SERVICE, "far", {"selector": {"app": "chat"}}, "elsewhere"),
+    )
+    assert named(found.services) == ["chat"]
+
+
+def rules(name: str) -> dict[str, Any]:
+    return {"rules": [{"http": {"paths": [{"path": "/", "backend": {"service": {"name": name}}}]}}]}
+
+
+def test_ingresses_by_backend() -> None:
+    found = around(
+        obj(k.INGRESS, "yes", rules("chat")),
+        obj(k.INGRESS, "default", {"defaultBackend": {"service": {"name": "chat"}}}),
+        obj(k.INGRESS, "no", rules("other")),
+        obj(k.INGRESS, "empty"),
+        obj(k.INGRESS, "far", rules("chat"), "elsewhere"),
+    )
+    assert named(found.ingresses) == ["yes", "default"]
+
+
+def backends(*refs: dict[str, str]) -> dict[str, Any]:
+    return {
+        "rules": [{"backendRefs": list(refs)}],
+        "parentRefs": [{"name": "gate"}, {"name": "wide", "namespace": "gw"}],
+    }
+
+
+def virtual(host: str) -> dict[str, Any]:
+    return {"http": [{"route": [{"destination": {"host": host}}]}], "gateways": ["mesh", "gw/istio", "local"]}
+
+
+def test_routes_by_backend_or_host() -> None:
+    found = around(
+        obj(k.HTTP_ROUTE, "yes", backends({"name": "chat"})),
+        obj(k.HTTP_ROUTE, "no", backends({"name": "other"})),
+        obj(k.GRPC_ROUTE, "pool", backends({"kind": "InferencePool", "name": "pool"})),
+        obj(k.HTTP_ROUTE, "other-pool", backends({"kind": "InferencePool", "name": "chat"})),
+        obj(k.INFERENCE_POOL, "pool", {"selector": {"matchLabels": {"app": "chat"}}}),
+        obj(k.INFERENCE_POOL, "no-pool", {"selector": {"matchLabels": {"app": "other"}}}),
+        obj(k.VIRTUAL_SERVICE, "short", virtual("chat")),
+        obj(k.VIRTUAL_SERVICE, "full", virtual("chat.ml.svc.cluster.local")),
+        obj(k.VIRTUAL_SERVICE, "far", virtual("chat.elsewhere.svc.cluster.local")),
+    )
+    assert named(found.routes) == ["yes", "pool", "short", "full"]
+    assert named(found.pools) == ["pool"]
+
+
+def test_gateways_by_name() -> None:
+    routes = (obj(k.HTTP_ROUTE, "r", backends({"name": "chat"})), obj(k.VIRTUAL_SERVICE, "v", virtual("chat")))
+    gateways = (
+        obj(k.GATEWAY, "gate"),
+        obj(k.GATEWAY, "wide", namespace="gw"),
+        obj(k.GATEWAY, "unused"),
+        obj(k.ISTIO_GATEWAY, "istio", namespace="gw"),
+    )
+    found = around(*routes, *gateways)
+    assert named(found.gateways) == ["gate", "wide", "istio"]
+    assert (k.ISTIO_GATEWAY, "ml", "local") in found.gateway_names()
+
+
+def target(kind: str, name: str, field: str = "scaleTargetRef") -> dict[str, Any]:
+    return {field: {"kind": kind, "name": name}}
+
+
+def test_autoscalers_by_target() -> None:
+    found = around(
+        obj(k.HPA, "yes", target("Deployment", "chat")),
+        obj(k.HPA, "owner", target("Rollout", "above")),
+        obj(k.HPA, "kind", target("StatefulSet", "chat")),
+        obj(k.HPA, "none"),
+        obj(k.SCALED_OBJECT, "keda", {"scaleTargetRef": {"name": "chat"}}),  # Deployment is KEDA's default
+        obj(k.SCALED_OBJECT, "keda-no", {"scaleTargetRef": {"name": "other"}}),
+    )
+    assert named(found.autoscalers) == ["yes", "owner", "keda"]
+
+
+def test_guards_by_selector() -> None:
+    match = {"matchLabels": {"app": "chat"}}
+    found = around(
+        obj(k.PDB, "yes", {"selector": match}),
+        obj(k.PDB, "all", {"selector": {}}),
+        obj(k.PDB, "none", {}),
+        obj(k.NETWORK_POLICY, "default-deny", {"podSelector": {}}),
+        obj(k.NETWORK_POLICY, "yes", {"podSelector": match}),
+        obj(k.NETWORK_POLICY, "no", {"podSelector": {"matchLabels": {"app": "other"}}}),
+    )
+    assert named(found.pdbs) == ["yes", "all"]
+    assert named(found.network_policies) == ["default-deny", "yes"]
+
+
+def test_monitors_of_any_namespace() -> None:
+    watch = {"selector": {"matchLabels": {"watch": "me"}}}
+    found = around(
+        obj(k.SERVICE_MONITOR, "same", watch),
+        obj(k.SERVICE_MONITOR, "any", {**watch, "namespaceSelector": {"any": True}}, "monitoring"),
+        obj(k.SERVICE_MONITOR, "named", {**watch, "namespaceSelector": {"matchNames": ["ml"]}}, "monitoring"),
+        obj(k.SERVICE_MONITOR, "own-namespace-only", watch, "monitoring"),
+        obj(k.SERVICE_MONITOR, "other", {"selector": {"matchLabels": {"watch": "him"}}}),
+        obj(k.POD_MONITOR, "pods", {"selector": {"matchLabels": {"app": "chat"}}}),
+        obj(k.POD_MONITOR, "no-pods", {"selector": {"matchLabels": {"watch": "me"}}}),
+    )
+    assert named(found.monitors) == ["same", "any", "named", "pods"]
+
+
+def test_rollouts_and_what_drives_them() -> None:
+    found = around(
+        obj(k.ROLLOUT, "above"),
+        obj(k.ROLLOUT, "by-reference", target("Deployment", "chat", "workloadRef")),
+        obj(k.ROLLOUT, "no"),
+        obj(k.CANARY, "flagger", target("Deployment", "chat", "targetRef")),
+        obj(k.CANARY, "no-flagger", target("Deployment", "other", "targetRef")),
+        obj(k.INFERENCE_SERVICE, "isvc"),
+        obj(k.INFERENCE_SERVICE, "no-isvc"),
+        obj(k.DESTINATION_RULE, "limits", {"host": "chat.ml.svc.cluster.local"}),
+        obj(k.DESTINATION_RULE, "no-limits", {"host": "other"}),
+    )
+    assert named(found.rollouts) == ["above", "by-reference", "flagger", "isvc", "limits"]
+
+
+def binding(kind: k.Kind, name: str, subject: dict[str, str], role: str = "r", **labels: str) -> dict[str, Any]:
+    role_kind = "ClusterRole" if kind == k.CLUSTER_ROLE_BINDING else "Role"
+    made = obj(kind, name, subjects=[subject], roleRef={"kind": role_kind, "name": role})
+    made["metadata"]["labels"] = labels
+    return made
+
+
+def test_roles_of_the_account_and_of_every_account() -> None:
+    us = {"kind": "ServiceAccount", "name": "runner", "namespace": "ml"}
+    everyone = {"kind": "Group", "name": "system:authenticated"}
+    default = binding(k.CLUSTER_ROLE_BINDING, "default", everyone)
+    default["metadata"]["labels"] = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+    found = around(
+        binding(k.ROLE_BINDING, "ours", us),
+        binding(k.ROLE_BINDING, "implied", {"kind": "ServiceAccount", "name": "runner"}),
+        binding(k.ROLE_BINDING, "other", {**us, "name": "other"}),
+        binding(k.ROLE_BINDING, "far", {**us, "namespace": "far"}),
+        binding(k.CLUSTER_ROLE_BINDING, "everyone", everyone, "admin"),
+        binding(k.CLUSTER_ROLE_BINDING, "group", {"kind": "Group", "name": "system:serviceaccounts:ml"}, "gone"),
+        default,
+        obj(k.ROLE, "r"),
+        obj(k.CLUSTER_ROLE, "admin"),
+    )
+    assert named(found.roles) == ["ours", "r", "implied", "r", "everyone", "admin", "group"]
+
+
+def test_backups_that_take_the_namespace_in() -> None:
+    found = around(
+        obj(k.BACKUP_SCHEDULE, "all", {"template": {}}, "velero"),
+        obj(k.BACKUP_SCHEDULE, "ours", {"template": {"includedNamespaces": ["ml"]}}, "velero"),
+        obj(k.BACKUP_SCHEDULE, "others", {"template": {"includedNamespaces": ["x"]}}, "velero"),
+        obj(k.BACKUP_SCHEDULE, "not-us", {"template": {"excludedNamespaces": ["ml"]}}, "velero"),
+    )
+    assert named(found.backups) == ["all", "ours"]
+
+
+def test_certificates_name_their_secrets() -> None:
+    listeners = {"listeners": [{"tls": {"certificateRefs": [{"name": "gate-tls"}, {"name": "far", "namespace": "x"}]}}]}
+    found = around(
+        obj(k.INGRESS, "in", {**rules("chat"), "tls": [{"secretName": "in-tls"}, {}]}),
+        obj(k.HTTP_ROUTE, "r", {**backends({"name": "chat"}), "parentRefs": [{"name": "gate"}]}),
+        obj(k.GATEWAY, "gate", listeners),
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "runner", "namespace": "ml"},
+         "imagePullSecrets": [{"name": "pull"}]},
+    )  # fmt: skip
+    assert named_secrets(found) == ["pull", "in-tls", "gate-tls"]
+
+
+def test_files_that_show_one_kind_answer_for_its_kin() -> None:
+    rollout = obj(k.ROLLOUT, "above")
+    assert named(around(rollout, dump=False).rollouts) == ["above"]  # no word of Flagger or KServe is needed
+    with pytest.raises(UnreadError) as caught:
+        _ = around(dump=False).rollouts
+    assert caught.value.error.kind is FactErrorKind.OUT_OF_VIEW
+
+
+def test_one_malformed_object_costs_one_fact() -> None:
+    found = around(obj(k.HPA, "evil", {"scaleTargetRef": 5}), obj(k.PDB, "evil", {"selector": {"matchLabels": 5}}))
+    facts = service_facts(found.view, found.workload, lambda _: True)
+    broken = {name for name, fact in facts.items() if fact.error is not None}
+    assert broken == {"service.pdbs"}
+    error = facts["service.pdbs"].error
+    assert error is not None
+    assert (error.kind, error.reason[:18]) == (FactErrorKind.FAILED, "a malformed object")
+
+
+def test_only_wanted_facts_are_made() -> None:
+    found = around()
+    assert set(service_facts(found.view, found.workload, lambda name: name == "service.pdbs")) == {"service.pdbs"}
+    assert set(status_facts(found.view, found.workload, lambda name: name == "cluster.nodes")) == {"cluster.nodes"}
