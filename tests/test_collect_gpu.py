@@ -184,6 +184,22 @@ def test_a_driver_without_the_versioned_fabric_call_is_asked_the_old_way(tmp_pat
     assert (found.fabric.state, found.fabric.health_mask) == ("not_started", None)
 
 
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_card_without_nvlink_says_so_in_either_way(tmp_path: Path, code: int) -> None:
+    found = only(collect(tmp_path, gpu(0, **{"return.nvmlDeviceGetNvLinkState": code})))
+    assert found.nvlinks is None
+    assert found.lacks("nvlinks")
+    assert found.why_unknown("nvlinks") == "this GPU has no NVLink"
+
+
+def test_a_field_newer_than_the_driver_is_one_it_lacks(tmp_path: Path) -> None:
+    found = only(collect(tmp_path, gpu(0, **{"field_return.230": 2, "field_return.82": 4})))
+    assert found.lacks("recovery_action")
+    assert found.why_unknown("recovery_action") == "not known to this driver version"
+    assert not found.lacks("temperature_memory_c")
+    assert found.why_unknown("temperature_memory_c") == "the driver denies permission"
+
+
 def test_a_name_that_is_no_text_costs_the_name(tmp_path: Path) -> None:
     with nvml_in_process(tmp_path, script(gpu(0))):
         path = tmp_path / "nvml-script"

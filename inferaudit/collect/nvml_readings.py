@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from inferaudit.collect.nvml_session import (
     FUNCTION_NOT_FOUND,
+    INVALID_ARGUMENT,
     NOT_SUPPORTED,
     UNKNOWN,
     FabricInfo,
@@ -176,8 +177,10 @@ def _nvlinks(nvml: Nvml, handle: Any) -> tuple[tuple[NvLink, ...]]:
             active = bool(nvml.call("nvmlDeviceGetNvLinkState", handle, link))
         except NvmlCallError as error:
             # The first link beyond the last is refused as an argument or as unsupported; link 0 refused = no NVLink.
-            if link == 0 or not (error.unsupported or error.code == 2):
+            if error.code not in (NOT_SUPPORTED, INVALID_ARGUMENT):
                 raise
+            if link == 0:
+                raise NvmlCallError(error.function, NOT_SUPPORTED, "this GPU has no NVLink") from None
             break
         if not active:
             links.append(NvLink(link=link, active=False))

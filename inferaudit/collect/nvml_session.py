@@ -13,6 +13,7 @@ from typing import Any
 
 from inferaudit.errors import CollectError
 
+INVALID_ARGUMENT = 2
 NOT_SUPPORTED = 3
 NO_PERMISSION = 4
 DRIVER_NOT_LOADED = 9
@@ -26,6 +27,7 @@ UNKNOWN = 999
 # What a user can do with each code; the codes are those of nvml.h (nvmlReturn_t).
 _MEANINGS = {
     1: "NVML is not initialised",
+    INVALID_ARGUMENT: "the driver refuses the question",
     NOT_SUPPORTED: "not supported by this GPU or its mode",
     NO_PERMISSION: "the driver denies permission",
     DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded",
@@ -118,6 +120,9 @@ class Nvml:
     def field_value(self, handle: Any, field_id: int) -> int:
         """An unsigned NVML field value (``NVML_FI_…``)."""
         value = self.call("nvmlDeviceGetFieldValues", handle, [field_id])[0]
+        if value.nvmlReturn == INVALID_ARGUMENT:
+            # How drivers answer for a field that was added after them: the question itself is not known to them.
+            raise NvmlCallError("nvmlDeviceGetFieldValues", NOT_SUPPORTED, _MEANINGS[FUNCTION_NOT_FOUND])
         if value.nvmlReturn != 0:
             raise NvmlCallError("nvmlDeviceGetFieldValues", int(value.nvmlReturn))
         return int(value.value.uiVal)

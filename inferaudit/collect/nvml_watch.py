@@ -17,7 +17,7 @@ from inferaudit.facts.gpu import XidEvent, XidWatch
 from inferaudit.model import Fact, FactError, FactErrorKind
 
 _EVENT_XID = 0x8  # nvml.h, nvmlEventTypeXidCriticalError
-_WAIT_MS = 50
+_WAIT_MS = 20
 _MAX_EVENTS = 1000
 _STOP_S = 5.0
 

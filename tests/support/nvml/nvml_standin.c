@@ -496,7 +496,7 @@ PROCESSES(nvmlDeviceGetGraphicsRunningProcesses_v3, "graphics")
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v3, "mps")
 #endif
 
-/* Field values: `field.<id> <number>` */
+/* Field values: `field.<id> <number>`, or `field_return.<id> <code>` */
 
 EXPORT nvmlReturn_t nvmlDeviceGetFieldValues(struct device *d, int count, nvmlFieldValue_t *values)
 {
@@ -504,6 +504,8 @@ EXPORT nvmlReturn_t nvmlDeviceGetFieldValues(struct device *d, int count, nvmlFi
     for (int i = 0; i < count; i++) {
         u64 value = 0;
         values[i].nvmlReturn = get_number(d, &value, "field.%u", values[i].fieldId);
+        u64 refused;
+        if (!get_number(d, &refused, "field_return.%u", values[i].fieldId)) values[i].nvmlReturn = (nvmlReturn_t)refused;
         values[i].valueType = 1; /* unsigned int */
         values[i].value.ullVal = 0;
         values[i].value.uiVal = (unsigned)value;
