@@ -162,8 +162,12 @@ _ACCEPTED = "a size (70B, 8x7B, 30B-A3B), a published name (Llama-3-70B), a conf
 def load_model_shape(spec: str) -> ModelShape:
     """The shape of `spec`: a size, a published name, or a path. UsageError says what is accepted or what is broken."""
     text = spec.strip()
-    path = Path(text).expanduser()
-    if text and (path.exists() or text.endswith((".json", ".gguf")) or text.startswith(("/", "./", "../", "~"))):
+    try:
+        path = Path(text).expanduser()
+        there = bool(text) and path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a home of nobody, a null byte
+        raise UsageError(f"{spec!r} is no model we can size ({error}); give {_ACCEPTED}") from None
+    if there or text.endswith((".json", ".gguf")) or text.startswith(("/", "./", "../", "~")):
         from inferaudit.model_files import shape_from_path  # deferred: it needs this module's types
 
         return shape_from_path(path)

@@ -323,7 +323,22 @@ def test_an_odd_size_scales_the_nearest_and_says_so() -> None:
     assert plan_capacity(shape, H100).weights_bytes == pytest.approx(100e9)
 
 
-@pytest.mark.parametrize("spec", ["", "seventy", "70", "0B", "9x9B", "99999B", "/no/such/config.json", "missing.gguf"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "seventy",
+        "70",
+        "0B",
+        "9x9B",
+        "99999B",
+        "/no/such/config.json",
+        "missing.gguf",
+        "~nobody-of-this-name/x",
+        "a" * 5000,
+        "\0",
+    ],
+)
 def test_what_is_no_model_is_refused_in_words(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_model_shape(spec)
