@@ -265,9 +265,11 @@ def _complete(facts: Facts, *, interrupted: bool) -> Facts:
     """Every declared fact has a value or a reason: what nobody collected gets the flag that would."""
     complete = dict(facts)
     for name, spec in fact_specs().items():
-        if name in complete or spec.scope is Scope.PROCESS or name.startswith("manifests."):
+        if name in complete or name == "policy" or name.startswith("manifests."):
             continue
-        if interrupted:
+        if spec.scope is Scope.PROCESS:
+            error = FactError(FactErrorKind.NOT_ASKED, f"not given: {spec.title}", source=name, remedy=spec.flag)
+        elif interrupted:
             error = FactError(FactErrorKind.INTERRUPTED, "interrupted before it was read", source="the interruption")
         else:
             word = Scope.LOAD if name.startswith("load.") else spec.scope

@@ -245,6 +245,8 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tupl
     def cause(draft: _Draft) -> str | None:
         if draft.blinded_by:
             return _fingerprint(by_key[draft.blinded_by.key])
+        if draft.check is SCOPE:
+            return next((_fingerprint(by_key[key]) for key, group in blinded.items() if _unread_in(group, draft)), None)
         if draft.check is COLLECTION:
             group = blinded[draft.judgement.key]
             error = group[0].blinded_by
@@ -285,6 +287,13 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tupl
         finding = _finding(draft, policy.severity.get(WAIVER.id, WAIVER.severity), None, None, True)
         findings.append(replace(finding, gates=_gates(finding, policy, known)))
     return tuple(sorted(findings, key=_order))
+
+
+def _unread_in(group: Sequence[_Draft], scope: _Draft) -> bool:
+    """Is this group's failed read why nothing was examined in the scope word of `scope`?"""
+    error = group[0].blinded_by
+    words = {f"scope/{word}" for draft in group for word in check_words(draft.check)}
+    return error is not None and error.kind in UNREAD and scope.judgement.subject in words
 
 
 def _finding(draft: _Draft, severity: Severity, cause: str | None, waiver: Waiver | None, due: bool) -> Finding:
