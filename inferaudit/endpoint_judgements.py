@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from inferaudit.api import Evidence, Judgement, Snapshot, failed, not_applicable, passed, unknown
+from inferaudit.model import Evidence, Judgement, Outcome, Snapshot
 
 
 def judge_bad_request(snapshot: Snapshot, kind: str, wanted: tuple[int, ...], why: str) -> Iterator[Judgement]:
@@ -18,13 +18,15 @@ def judge_bad_request(snapshot: Snapshot, kind: str, wanted: tuple[int, ...], wh
         expected = " or ".join(str(code) for code in wanted)
         seen = Evidence(f"endpoint.active[{kind}].status", probe.status, expected)
         if probe.status is None:
-            yield failed(subject, f"{probe.sent} got no answer: {probe.error}", seen)
+            yield _say(Outcome.FAIL, subject, f"{probe.sent} got no answer: {probe.error}", seen)
         elif probe.status in (401, 403):
-            yield unknown(subject, f"{probe.sent} was refused for want of credentials ({probe.status})", seen)
+            yield _say(
+                Outcome.UNKNOWN, subject, f"{probe.sent} was refused for want of credentials ({probe.status})", seen
+            )
         elif probe.status in wanted:
-            yield passed(subject, f"{probe.sent} is answered with {probe.status}", seen)
+            yield _say(Outcome.PASS, subject, f"{probe.sent} is answered with {probe.status}", seen)
         else:
-            yield failed(subject, f"{probe.sent} is answered with {probe.status}: {why}", seen)
+            yield _say(Outcome.FAIL, subject, f"{probe.sent} is answered with {probe.status}: {why}", seen)
 
 
 def judge_concept(
@@ -43,30 +45,32 @@ def judge_concept(
     """
     subject, runtime = snapshot.fact("endpoint.target").subject, snapshot.fact("endpoint.runtime")
     if kinds and runtime.kind not in kinds:
-        yield not_applicable(subject, f"{runtime.title} serves no {' or '.join(kinds)} model")
+        yield _say(Outcome.NOT_APPLICABLE, subject, f"{runtime.title} serves no {' or '.join(kinds)} model")
         return
     found = next((c for c in snapshot.fact("endpoint.concepts") if c.concept == concept), None)
     other = _answered(snapshot, series)
     if other is not None and (found is None or found.name is None or (types and found.type not in types)):
         seen = Evidence(f"prometheus.series[{series}].value", other.value, "a value")
-        yield passed(subject, f"Prometheus tells {what}, if not by the server's own metrics", seen)
+        yield _say(Outcome.PASS, subject, f"Prometheus tells {what}, if not by the server's own metrics", seen)
         return
     wanted = " or ".join(found.candidates) if found is not None else what
     if runtime.name == "unknown" and (found is None or found.name is None):
         seen = Evidence(f"endpoint.concepts[{concept}]", None, wanted)
-        yield unknown(subject, f"the runtime is not known, and so is not under which name it counts {what}", seen)
+        yield _say(
+            Outcome.UNKNOWN, subject, f"the runtime is not known, and so is not under which name it counts {what}", seen
+        )
     elif found is None:
         seen = Evidence(f"endpoint.concepts[{concept}]", None, what)
-        yield failed(subject, f"{runtime.title} exports no metric of {what}", seen)
+        yield _say(Outcome.FAIL, subject, f"{runtime.title} exports no metric of {what}", seen)
     elif found.name is None:
         seen = Evidence(f"endpoint.concepts[{concept}].name", None, wanted)
-        yield failed(subject, f"the metrics page has no {wanted}: {what} cannot be seen", seen)
+        yield _say(Outcome.FAIL, subject, f"the metrics page has no {wanted}: {what} cannot be seen", seen)
     elif types and found.type not in types:
         seen = Evidence(f"endpoint.concepts[{concept}].type", found.type, " or ".join(types))
-        yield failed(subject, f"{found.name} is a {found.type}: {what} has no percentiles that way", seen)
+        yield _say(Outcome.FAIL, subject, f"{found.name} is a {found.type}: {what} has no percentiles that way", seen)
     else:
         seen = Evidence(f"endpoint.concepts[{concept}].name", found.name, wanted)
-        yield passed(subject, f"{found.name} ({found.type}) tells {what}", seen)
+        yield _say(Outcome.PASS, subject, f"{found.name} ({found.type}) tells {what}", seen)
 
 
 def _answered(snapshot: Snapshot, series: str) -> Any:
@@ -86,3 +90,7 @@ def is_public(addresses: list[str]) -> bool | None:
 def open_routes(snapshot: Snapshot, kind: str) -> list[Any]:
     """The routes of `kind` as they answer without credentials."""
     return [route for route in snapshot.fact("endpoint.auth").routes if route.kind == kind]
+
+
+def _say(outcome: Outcome, subject: str, message: str, *evidence: Evidence) -> Judgement:
+    return Judgement(outcome, subject, message, evidence)

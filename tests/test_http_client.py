@@ -92,11 +92,15 @@ def test_a_stream_can_be_left_early() -> None:
 
 
 def test_credentials_go_to_their_own_origin_only() -> None:
-    with Replay({"GET /a": whole(b"")}) as server, Replay({"GET /a": whole(b"")}) as other:
-        with http(server.url, {"authorization": "Bearer secret"}) as client:
-            client.get("/a")
-            client.get("/a", credentials=False)
-            client.get(f"{other.url}/a")
+    key = {"authorization": "Bearer secret"}
+    with (
+        Replay({"GET /a": whole(b"")}) as server,
+        Replay({"GET /a": whole(b"")}) as other,
+        http(server.url, key) as client,
+    ):
+        client.get("/a")
+        client.get("/a", credentials=False)
+        client.get(f"{other.url}/a")
     assert ["secret" in head for head in server.heads] == [True, False]
     assert ["secret" in head for head in other.heads] == [False]
 

@@ -5,7 +5,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 
 @check(
     title="The serving runtime is maintained",
-    severity=Severity.HIGH,
+    severity=Severity.MEDIUM,
     needs=("endpoint.target", "endpoint.runtime"),
     remediation="Plan the move to a maintained runtime: vLLM or SGLang for language models, Triton for the others.",
     references=("https://github.com/pytorch/serve", "https://github.com/huggingface/text-generation-inference"),
