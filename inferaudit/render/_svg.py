@@ -50,8 +50,11 @@ def line_chart(title: str, summary: str, lines: Sequence[Line], x: Axis, y: Axis
     points = [(px, py) for line in lines for px, py in line.points if py is not None and _finite(px, py)]
     if not points:
         return Markup("")
-    to_x = _Scale.over([p for p, _ in points] + [m.x for m in marks if m.x is not None], x, _LEFT, WIDTH - _RIGHT)
-    to_y = _Scale.over([p for _, p in points] + [m.y for m in marks if m.y is not None], y, HEIGHT - _BOTTOM, _TOP)
+    to_x = _Scale.over([p for p, _ in points] + [m.x for m in marks if m.x is not None], x, _LEFT, WIDTH - _RIGHT, 0)
+    # Room above the highest point, for the names of marks.
+    to_y = _Scale.over(
+        [p for _, p in points] + [m.y for m in marks if m.y is not None], y, HEIGHT - _BOTTOM, _TOP, 0.12
+    )
     parts = [
         Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
             WIDTH, HEIGHT, f"{title}. {summary}"
@@ -105,7 +108,7 @@ class _Scale:
     ticks: tuple[float, ...]
 
     @classmethod
-    def over(cls, values: Sequence[float], axis: Axis, start: float, end: float) -> _Scale:
+    def over(cls, values: Sequence[float], axis: Axis, start: float, end: float, room: float) -> _Scale:
         """A scale that holds all `values`; a linear one begins at 0 unless they go below."""
         log = axis.log and min(values) > 0
         low = min(values) if log else min(0.0, *values)
@@ -113,7 +116,7 @@ class _Scale:
         if not high > low:
             high = low * 10 if log and low else low + 1
         if not log and axis.top is None:
-            low, high = low, high + (high - low) * 0.12
+            low, high = low, high + (high - low) * room
         ticks = log_ticks(low, high) if log else nice_ticks(low, high)
         return cls(low, high, start, end, log, ticks)
 

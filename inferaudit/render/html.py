@@ -21,6 +21,7 @@ from inferaudit import escape
 from inferaudit.model import Report
 from inferaudit.render import _document as d
 from inferaudit.render._charts import budget, charts
+from inferaudit.render._figures import PERCENTILES, client_warning, formulas, latency_rows, rate_lines
 from inferaudit.render._options import Options
 from inferaudit.resources import resource_folder
 
@@ -85,6 +86,11 @@ def _page(document: d.Document, scale: float) -> str:
             rows_shown=round(200 * scale),
             charts=charts(document),
             budget=budget(document),
+            latencies=latency_rows(document),
+            percentiles=PERCENTILES,
+            rates=rate_lines(document),
+            client_warning=client_warning(document),
+            formulas=formulas(document),
             layers=_layers(document),
             costs=[(label, document.cost.get(key)) for key, label in _COSTS],
             waived=[f for f in document.findings if f.waiver][: round(200 * scale)],

@@ -28,6 +28,7 @@ from inferaudit.render._document import (
     subject_line,
     unread,
 )
+from inferaudit.render._figures import PERCENTILES, client_warning, latency_rows, rate_lines
 from inferaudit.render._options import Options
 
 LIMIT_BYTES = 60_000
@@ -84,6 +85,8 @@ def _sections(document: Document) -> Iterable[tuple[str, str]]:
     sla = _sla(document)
     if sla:
         yield "service levels", sla
+    if document.benchmark:
+        yield "measured load", _details("Measured load", _load(document))
     yield "coverage", _coverage(document)
     for group, findings in by_group(f for f in standing(document) if not f.gates).items():
         bad = sum(f.status in ("fail", "unknown", "review") for f in findings)
@@ -142,6 +145,18 @@ def _sla(document: Document) -> str:
     ]  # fmt: skip
     note = ["", f"No target: {', '.join(map(markdown_code, without))}."] if without else []
     return "\n".join(["### Service levels", "", head, *body, *note])
+
+
+def _load(document: Document) -> str:
+    warning = client_warning(document)
+    parts = [f"**{markdown(warning, 800)}**"] if warning else []
+    latencies = latency_rows(document)
+    if latencies:
+        head = "| | " + " | ".join(PERCENTILES) + " | samples |\n" + "|---" * (len(PERCENTILES) + 2) + "|"
+        body = [f"| {row.name} | {' | '.join(row.cells)} | {row.count} |" for row in latencies]
+        parts.append("\n".join([head, *body]))
+    parts.append("\n".join(f"- {label}: {markdown(text)}" for label, text in rate_lines(document)))
+    return "\n\n".join(parts)
 
 
 def _coverage(document: Document) -> str:

@@ -35,6 +35,7 @@ from inferaudit.render._document import (
     subject_line,
     unread,
 )
+from inferaudit.render._figures import PERCENTILES, client_warning, latency_rows, rate_lines
 from inferaudit.render._options import Options
 
 MIN_WIDTH = 20
@@ -99,6 +100,9 @@ def _parts(document: Document, width: int) -> Iterable[RenderableType]:
     yield from _coverage(document)
     yield _title("Service levels")
     yield _sla(document, width)
+    if document.benchmark:
+        yield _title("Measured load")
+        yield from _load(document)
     rest = [f for f in standing(document) if not f.gates]
     if rest:
         yield _title("Everything else" if blocking else "What was checked")
@@ -202,6 +206,16 @@ def _sla(document: Document, width: int) -> RenderableType:
         )
         table.add_row(Text(sign, style=style), *(Text(line(cell)) for cell in cells))
     return Group(table, *[note] * bool(without))
+
+
+def _load(document: Document) -> Iterable[RenderableType]:
+    warning = client_warning(document)
+    if warning:
+        yield _bullet(warning, "?", "bold yellow")
+    for row in latency_rows(document):
+        shown = ", ".join(f"{name} {cell}" for name, cell in zip(PERCENTILES, row.cells, strict=True) if cell != "–")
+        yield Text.assemble((f"{row.name}  ", "bold"), f"{shown} ({row.count} samples)")
+    yield from (Text.assemble((f"{label}  ", "bold"), text) for label, text in rate_lines(document))
 
 
 def _objective(row: Mapping[str, Any]) -> str:
