@@ -76,6 +76,7 @@ def test_what_real_servers_say() -> None:
     assert (alert.name, alert.kind, alert.health, alert.for_s) == ("LatencyP99", "alerting", "ok", 1.0)
     assert alert.annotations == {"runbook_url": "https://runbooks.example.com/p99"}
     assert (record.kind, record.state, record.for_s) == ("recording", None, None)
+    assert "http_requests_total" in facts["prometheus.names"].value
     config = facts["prometheus.config"].value
     assert (config.version, config.scrape_interval_s, config.retention) == ("2.42.0+ds", 1.0, "15d")
     assert [(r.name, r.routed, r.integrations) for r in facts["alertmanager.receivers"].value] == [

@@ -30,6 +30,7 @@ from inferaudit.plan import PrometheusPlan
 
 FACT_NAMES = tuple(spec.name for spec in SPECS)
 _MAX_ROWS = 5_000
+_MAX_NAMES = 50_000
 _TEXT = 4_000
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
@@ -117,7 +118,9 @@ def _prometheus(api: _Api) -> Iterator[tuple[str, Fact]]:
     yield "prometheus.targets", api.fact(lambda: _targets(api))
     yield "prometheus.rules", api.fact(lambda: _rules(api))
     yield "prometheus.config", api.fact(lambda: _config(api))
-    yield "prometheus.series", api.fact(lambda: _series(api))
+    names = api.fact(lambda: _names(api))
+    yield "prometheus.names", names
+    yield "prometheus.series", names if names.error else api.fact(lambda: _series(api, set(names.value)))
 
 
 def _targets(api: _Api) -> list[ScrapeTarget]:
@@ -196,9 +199,14 @@ def _config(api: _Api) -> PrometheusConfig:
     )
 
 
-def _series(api: _Api) -> list[SeriesResult]:
-    names = set(_rows(api.get("/api/v1/label/__name__/values")))
+def _names(api: _Api) -> list[str]:
+    names = _rows(api.get("/api/v1/label/__name__/values"))
+    if len(names) > _MAX_NAMES:
+        raise CollectError(f"Prometheus has more than {_MAX_NAMES} metric names")
+    return sorted(str(name)[:200] for name in names)
 
+
+def _series(api: _Api, names: set[str]) -> list[SeriesResult]:
     def ask(question: Question) -> SeriesResult:
         return answer(question, lambda path: api.get(path), api.scrub)
 

@@ -97,6 +97,7 @@ FACTS = (
     _fact("prometheus.targets", list[ScrapeTarget], "what Prometheus scrapes, and whether it is up"),
     _fact("prometheus.rules", list[Rule], "alerting and recording rules as loaded"),
     _fact("prometheus.config", PrometheusConfig, "intervals, retention and Alertmanagers"),
+    _fact("prometheus.names", list[str], "the names of all metrics that Prometheus has"),
     _fact("prometheus.series", list[SeriesResult], "the SLA's questions over their windows"),
     _fact("alertmanager.receivers", list[Receiver], "receivers and the routes to them", "--alertmanager"),
     _fact("alertmanager.status", AlertmanagerStatus, "Alertmanager's own state", "--alertmanager"),
