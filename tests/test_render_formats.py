@@ -11,6 +11,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from inferaudit.errors import SnapshotError, UsageError
@@ -290,3 +292,17 @@ def test_markdown_stays_below_the_limit_and_says_what_it_left_out() -> None:
     text = render(Report(report), "markdown")
     assert len(text.encode()) < 60_000
     assert "Left out" in text
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=()), max_size=60))
+def test_any_name_gives_a_valid_document(text: str) -> None:
+    report = data("incomplete")
+    for finding in report["findings"]:
+        finding.update(subject=text, message=text, check=f"a{text}", group=text, location=f"{text}:3")
+        finding["evidence"] = [{"path": text, "observed": {text: [text]}, "expected": text}]
+    for format in FORMATS:
+        render(Report(report), format).encode("utf-8")
+    assert sarif_errors(render(Report(report), "sarif")) == []
+    assert junit_errors(render(Report(report), "junit")) == []
+    assert markdown_acts(render(Report(report), "markdown")) == []

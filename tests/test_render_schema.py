@@ -7,6 +7,12 @@ from typing import Any
 import jsonschema
 import pytest
 
+from inferaudit.catalog import load_catalog
+from inferaudit.model import Report, Snapshot, Target
+from inferaudit.policy import Policy
+from inferaudit.render import FORMATS, render
+from inferaudit.report import audit_report
+
 ROOT = Path(__file__).parent.parent
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
@@ -29,6 +35,23 @@ def test_the_schema_is_one() -> None:
 @pytest.mark.parametrize("name", ["go", "no_go", "incomplete"])
 def test_reports_hold_to_it(name: str) -> None:
     assert errors(data(name)) == []
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, Any]:
+    """The report of an audit that saw nothing: every key, and nearly every null."""
+    nothing = Snapshot(collected_at="2026-03-14T09:26:53Z", target=Target(), facts={}, tool_version="0.1.0")
+    report: dict[str, Any] = json.loads(json.dumps(audit_report(load_catalog(), nothing, Policy()).data))
+    return report
+
+
+def test_what_is_built_holds_to_it(built: dict[str, Any]) -> None:
+    assert errors(built) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_built_can_be_rendered(built: dict[str, Any], format: str) -> None:
+    assert render(Report(built), format)
 
 
 @pytest.mark.parametrize("key", SCHEMA["required"])
