@@ -57,16 +57,23 @@ _SECRET_PAIRS = frozenset(
 )  # fmt: skip
 # A secret-like word followed by one of these names something about the secret, not the secret.
 _ABOUT = frozenset(
-    {"name", "names", "path", "file", "filename", "dir", "directory", "url", "uri", "endpoint", "ttl", "type", "mode",
-     "ref", "count", "limit", "length", "size", "expiration", "seconds", "mount", "store", "provider", "version",
-     "enabled", "required", "policy", "class", "id", "header", "issuer", "audience", "format", "budget"}
+    {"name", "names", "namespace", "path", "file", "filename", "dir", "directory", "url", "uri", "endpoint", "host",
+     "port", "address", "server", "service", "ttl", "type", "mode", "ref", "count", "limit", "length", "size", "max",
+     "min", "expiration", "expiry", "lifetime", "seconds", "interval", "timeout", "mount", "store", "provider",
+     "backend", "manager", "version", "enabled", "required", "policy", "class", "id", "header", "prefix", "issuer",
+     "audience", "scope", "scopes", "realm", "algorithm", "format", "budget", "rotation", "field", "label", "env"}
 )  # fmt: skip
 # "token" beside these is a piece of text to a language model, not a credential.
 _TEXT_TOKENS = frozenset(
     {"max", "min", "num", "eos", "bos", "pad", "unk", "stop", "special", "mask", "cls", "sep", "image", "prompt",
      "output", "input", "next", "first", "per", "time", "cost", "draft"}
 )  # fmt: skip
-_PLAIN_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "none", "null", "auto", "nil", "***"})
+_PLAIN_WORDS = frozenset(
+    {"true", "false", "yes", "no", "on", "off", "none", "null", "auto", "nil", "***",
+     "str", "string", "bytes", "int", "bool", "required", "optional"}
+)  # fmt: skip
+# What a script in a ConfigMap says of a token: os.environ["TOKEN"], settings.token, {{ .Values.token }}, token=token.
+_CODE = re.compile(r"[A-Za-z_][\w.]*[(\[].*|[a-z_]+(?:\.[a-z_]+)+[),;:]*|\{\{.*", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*[a-zA-Z%]{0,3}")
 _PATH = re.compile(r"[./~][\w./~@:-]*|file:\S+|https?://\S*|sha(?:256|512|1):[0-9a-f]+")
 _VARIABLE = re.compile(r"\$(?:\([^()]*\)|\{[^{}]*\}|\w+)")
@@ -187,6 +194,8 @@ def _pair(match: re.Match[str]) -> str:
     if not is_secret_name(key) or (blank and (not match["flag"] or value.startswith("-"))):
         return match[0]
     if not value.strip() or _is_plain(match["key"], value.strip()):
+        return match[0]
+    if not quote and (_CODE.fullmatch(value) or value.rstrip("),;:") == key.lstrip("-")):
         return match[0]
     return f"{match[0][: -len(written)]}{quote}{marker('secret_value', value)}{quote}"
 

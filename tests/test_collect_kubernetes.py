@@ -373,6 +373,42 @@ def test_only_what_checks_need_is_read_of_the_whole_cluster(server: Server) -> N
     assert wide == set()
 
 
+def log_server(server: Server, answer: Answer) -> list[dict[str, str]]:
+    """A cluster with one pod of the workload that was restarted once; what its log was asked for."""
+    asked: list[dict[str, str]] = []
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}
+    replica_set = {"metadata": {"name": "chat-1", "namespace": "ml", "ownerReferences": [owner]}}
+    meta = {"name": "chat-1-x", "namespace": "ml", "labels": {"app": "chat"}}
+    meta |= {"ownerReferences": [{**owner, "kind": "ReplicaSet", "name": "chat-1"}]}
+    ours = {"metadata": meta, "status": {"containerStatuses": [{"name": "s", "restartCount": 1}]}}
+    server.on("/apis/apps/v1/namespaces/ml/replicasets", ok({"items": [replica_set], "metadata": {}}))
+    server.on(PODS, ok({"items": [ours], "metadata": {}}))
+    server.on(f"{PODS}/chat-1-x/log", lambda query: (asked.append(query), answer)[1])
+    return asked
+
+
+def test_logs_are_sampled_and_redacted(server: Server) -> None:
+    asked = log_server(server, (200, {}, b"loading\nHF_TOKEN=planted-in-log\n\xff"))
+    now, before = collect(server)["workload.logs"].value
+    assert (now.pod, now.container, now.previous, before.previous) == ("chat-1-x", "s", False, True)
+    assert now.lines[0] == "loading"
+    assert "planted" not in repr(now)
+    assert {query["tailLines"] for query in asked} == {"400"}
+
+
+def test_logs_are_a_permission_apart(server: Server) -> None:
+    log_server(server, status(403))
+    error = collect(server)["workload.logs"].error
+    assert error is not None
+    assert error.kind is FactErrorKind.OUT_OF_VIEW  # not denied: the optional role was not given
+    assert "optional Role" in error.reason
+
+
+def test_a_container_without_a_log_is_left_out(server: Server) -> None:
+    log_server(server, status(400, "previous terminated container not found"))
+    assert collect(server)["workload.logs"].value == []
+
+
 def anywhere(server: Server) -> None:
     """The context names no namespace: the workload may be in any."""
     server.kubeconfig.write_text(server.kubeconfig.read_text().replace(', "namespace": "ml"', ""))

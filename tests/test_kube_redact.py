@@ -124,6 +124,10 @@ def test_digests_and_revisions_stay(digest: str) -> None:
         "sk-learn and hf_hub are libraries",
         "https://example.com:8443/path@2",
         "max_token: 5",
+        'token = os.environ["HF_TOKEN"]',
+        "login(token=token, api_key=settings.api_key)",
+        "def f(token: str, password: str = None):",
+        "api_key: {{ .Values.apiKey }}",
         "image: ghcr.io/o/token-service:v1",
     ],
 )
@@ -164,7 +168,7 @@ def test_names_of_secrets(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["MAX_TOKENS", "TOKENIZER", "secretName", "TOKEN_FILE", "pad_token", "key", "KEYS", ""]
+    "name", ["MAX_TOKENS", "TOKENIZER", "secretName", "TOKEN_FILE", "pad_token", "key", "SECRET_NAMESPACE", ""]
 )
 def test_names_of_other_things(name: str) -> None:
     assert not is_secret_name(name)
