@@ -10,10 +10,7 @@ from inferaudit.engine_args import serving_engines
     needs=("workload.containers",),
     optional=("service.configmaps",),
     remediation="Plan the move to a maintained runtime before the next vulnerability is published.",
-    references=(
-        "https://github.com/pytorch/serve",
-        "https://github.com/huggingface/text-generation-inference",
-    ),
+    references=("https://github.com/pytorch/serve", "https://github.com/huggingface/text-generation-inference"),
 )
 def life_cycle(snapshot: Snapshot) -> Iterator[Judgement]:
     """A server that reads what strangers send needs somebody who still mends it.

@@ -8,10 +8,7 @@ from inferaudit.engine_args import quantised_as, serving_engines
     title="What quantisation costs in quality is known",
     severity=Severity.MEDIUM,
     needs=("workload.containers",),
-    optional=(
-        "service.configmaps",
-        "process.attestations",
-    ),
+    optional=("service.configmaps", "process.attestations"),
     remediation=(
         "Compare the quantised model with its 16-bit parent on a golden set, and attest the result for "
         "`before.precision`."

@@ -9,11 +9,7 @@ from inferaudit.entrypoints import rate_limits
     title="The queue has an end",
     severity=Severity.MEDIUM,
     needs=("workload.containers",),
-    optional=(
-        "service.configmaps",
-        "service.ingresses",
-        "service.trafficpolicies",
-    ),
+    optional=("service.configmaps", "service.ingresses", "service.trafficpolicies"),
     remediation=(
         "Limit the queue, for example `--max-num-queued-reqs=64` (vLLM) or `--max-queued-requests` (SGLang), so "
         "that overload is answered with 503 at once."

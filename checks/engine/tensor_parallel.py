@@ -7,10 +7,7 @@ from inferaudit.engine_args import flag_value, serving_engines
 @check(
     title="The model is spread over exactly the GPUs that are asked for",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.containers",
-    ),
+    needs=("workload", "workload.containers"),
     optional=("service.configmaps",),
     remediation=(
         "Make tensor parallel × pipeline parallel × data parallel equal to the GPUs of the pod (of all pods of a "

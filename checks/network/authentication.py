@@ -9,17 +9,8 @@ from inferaudit.subjects import object_subject
 @check(
     title="Nobody uses the model without saying who they are",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.containers",
-        "service.services",
-        "service.ingresses",
-        "service.routes",
-    ),
-    optional=(
-        "service.trafficpolicies",
-        "service.configmaps",
-    ),
+    needs=("workload", "workload.containers", "service.services", "service.ingresses", "service.routes"),
+    optional=("service.trafficpolicies", "service.configmaps"),
     remediation=(
         "Put authentication in front (an API key, JWT or OIDC policy of the gateway), or give the engine a key."
     ),

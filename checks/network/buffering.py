@@ -11,10 +11,7 @@ _BUFFERING = "nginx.ingress.kubernetes.io/proxy-buffering"
 @check(
     title="Streams are passed on as they come",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload.containers",
-        "service.ingresses",
-    ),
+    needs=("workload.containers", "service.ingresses"),
     remediation='Remove the annotation `proxy-buffering: "on"` from the Ingress (off is the default).',
     references=("https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/",),
 )

@@ -9,14 +9,8 @@ from inferaudit.subjects import object_subject
 @check(
     title="Certificates are valid for weeks to come",
     severity=Severity.HIGH,
-    needs=(
-        "service.certificates",
-        "workload.pods",
-    ),
-    optional=(
-        "service.ingresses",
-        "service.gateways",
-    ),
+    needs=("service.certificates", "workload.pods"),
+    optional=("service.ingresses", "service.gateways"),
     remediation=(
         "Find out why cert-manager does not renew: `kubectl describe certificate` and its CertificateRequest."
     ),

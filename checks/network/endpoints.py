@@ -9,11 +9,7 @@ _LABEL = "kubernetes.io/service-name"
 @check(
     title="The Service has endpoints that are ready",
     severity=Severity.CRITICAL,
-    needs=(
-        "workload",
-        "service.services",
-        "service.endpointslices",
-    ),
+    needs=("workload", "service.services", "service.endpointslices"),
     remediation="Find out why the pods are not ready, or why the Service's selector misses them.",
     references=("https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/",),
 )

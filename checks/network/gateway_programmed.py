@@ -7,10 +7,7 @@ from inferaudit.subjects import object_subject
 @check(
     title="The gateway is programmed",
     severity=Severity.HIGH,
-    needs=(
-        "service.gateways",
-        "workload.pods",
-    ),
+    needs=("service.gateways", "workload.pods"),
     remediation=(
         "Look at the gateway's conditions and its controller's log; a certificate that does not exist is the "
         "usual reason."

@@ -8,10 +8,7 @@ from inferaudit.subjects import object_subject
 @check(
     title="Only the gateway and the scraper reach the pods",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "service.networkpolicies",
-    ),
+    needs=("workload", "service.networkpolicies"),
     optional=("service.trafficpolicies",),
     remediation=(
         "Add a NetworkPolicy that selects the pods and lets in the gateway's and the monitoring's namespaces."

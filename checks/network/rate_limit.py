@@ -8,11 +8,7 @@ from inferaudit.entrypoints import rate_limits
 @check(
     title="The rate of each caller is limited",
     severity=Severity.LOW,
-    needs=(
-        "workload",
-        "workload.containers",
-        "service.trafficpolicies",
-    ),
+    needs=("workload", "workload.containers", "service.trafficpolicies"),
     optional=("service.ingresses",),
     remediation="Add a rate limit at the gateway, by key or address; limit the engine's queue as well.",
     references=(

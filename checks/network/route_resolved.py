@@ -8,11 +8,7 @@ from inferaudit.subjects import object_subject
 @check(
     title="Routes are accepted and lead to the Service",
     severity=Severity.HIGH,
-    needs=(
-        "service.services",
-        "service.ingresses",
-        "service.routes",
-    ),
+    needs=("service.services", "service.ingresses", "service.routes"),
     remediation="Mend the backend's name and port, the gateway that the route names, or the ReferenceGrant it lacks.",
     references=(
         "https://kubernetes.io/docs/concepts/services-networking/ingress/",

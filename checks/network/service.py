@@ -7,11 +7,7 @@ from inferaudit.subjects import object_subject
 @check(
     title="A Service leads to the pods",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.containers",
-        "service.services",
-    ),
+    needs=("workload", "workload.containers", "service.services"),
     optional=("service.inferencepools",),
     remediation="Create a Service whose selector are labels of the pod template.",
     references=("https://kubernetes.io/docs/concepts/services-networking/service/",),

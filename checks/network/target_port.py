@@ -9,10 +9,7 @@ from inferaudit.subjects import object_subject
 @check(
     title="The Service leads to a port that is open",
     severity=Severity.HIGH,
-    needs=(
-        "workload.containers",
-        "service.services",
-    ),
+    needs=("workload.containers", "service.services"),
     optional=("service.configmaps",),
     remediation="Let `targetPort` be the name or number of a port that the serving container opens.",
     references=("https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports",),

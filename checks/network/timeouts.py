@@ -9,12 +9,7 @@ from inferaudit.units import parse_duration_s
 @check(
     title="Time limits on the way are longer than the longest answer",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload.containers",
-        "service.ingresses",
-        "service.routes",
-        "policy",
-    ),
+    needs=("workload.containers", "service.ingresses", "service.routes", "policy"),
     remediation=(
         "Raise the limit that is named above the longest answer, for example `timeouts.request: 300s` or "
         '`proxy-read-timeout: "300"`.'

@@ -9,16 +9,8 @@ from inferaudit.subjects import object_subject
 @check(
     title="Traffic from outside is encrypted",
     severity=Severity.HIGH,
-    needs=(
-        "service.services",
-        "service.ingresses",
-        "service.routes",
-        "service.gateways",
-    ),
-    optional=(
-        "workload.containers",
-        "service.configmaps",
-    ),
+    needs=("service.services", "service.ingresses", "service.routes", "service.gateways"),
+    optional=("workload.containers", "service.configmaps"),
     remediation=(
         "Terminate TLS at the gateway: an HTTPS listener with a certificate, `spec.tls` of the Ingress, or the "
         "load balancer's certificate."

@@ -7,10 +7,7 @@ from inferaudit.placement import wanted_nodes
 @check(
     title="No node of the service is cordoned",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     remediation="Finish the maintenance and run `kubectl uncordon`, or drain the node before the launch.",
     references=("https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/",),
 )

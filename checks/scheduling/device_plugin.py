@@ -8,11 +8,7 @@ from inferaudit.placement import is_gpu_node
 @check(
     title="GPUs are advertised on every GPU node",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "cluster.nodes",
-        "service.daemonsets",
-    ),
+    needs=("workload", "cluster.nodes", "service.daemonsets"),
     remediation=(
         "Look at the plug-in's pods that are not ready; on managed nodes, at the driver and the container toolkit."
     ),

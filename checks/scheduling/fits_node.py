@@ -8,10 +8,7 @@ from inferaudit.placement import pod_requests, wanted_nodes
 @check(
     title="A pod fits on one of its nodes",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     remediation="Ask for less, or add nodes of a larger size; a pod's GPUs, memory and CPU must all be on one node.",
     references=("https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/",),
 )

@@ -8,10 +8,7 @@ from inferaudit.placement import gpu_product, wanted_nodes
 @check(
     title="Every GPU of the nodes can be allocated",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     remediation=(
         "Look at the device plug-in's log on the node and at `nvidia-smi`; a GPU that is lost needs a reset or a "
         "new host."

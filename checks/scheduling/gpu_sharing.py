@@ -7,10 +7,7 @@ from inferaudit.placement import gpu_product, usable_nodes
 @check(
     title="GPUs are not shared by time slicing",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     remediation=(
         "Give the service whole GPUs or MIG slices: turn time slicing off on its nodes, or select nodes without it."
     ),

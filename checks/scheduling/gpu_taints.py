@@ -7,10 +7,7 @@ from inferaudit.placement import wanted_nodes
 @check(
     title="GPU nodes are kept for GPU workloads",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     remediation="Taint the GPU nodes, for example `nvidia.com/gpu=present:NoSchedule`.",
     references=("https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/",),
 )

@@ -7,10 +7,7 @@ from inferaudit.placement import gpu_product, usable_nodes
 @check(
     title="All replicas run on the same GPU model",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     optional=("workload.pods",),
     remediation="Select one product, for example `nodeSelector: {nvidia.com/gpu.product: NVIDIA-A100-SXM4-80GB}`.",
     references=(

@@ -7,10 +7,7 @@ from inferaudit.placement import wanted_nodes
 @check(
     title="The nodes under the service are healthy",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     optional=("workload.pods",),
     remediation="Look at the condition with `kubectl describe node`; cordon and drain the node if it does not clear.",
     references=(

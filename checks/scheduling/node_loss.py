@@ -9,12 +9,7 @@ from inferaudit.pod_state import is_current
 @check(
     title="Losing a node leaves GPUs for its replicas",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "workload.pods",
-        "cluster.nodes",
-        "cluster.node_pods",
-    ),
+    needs=("workload", "workload.pods", "cluster.nodes", "cluster.node_pods"),
     remediation="Keep as many GPUs free as one node serves with, or a node pool that grows within minutes.",
     references=("https://kubernetes.io/docs/concepts/workloads/pods/disruptions/",),
 )

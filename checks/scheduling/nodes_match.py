@@ -8,10 +8,7 @@ from inferaudit.placement import pod_spec, wanted_nodes
 @check(
     title="Nodes exist that the workload asks for",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     remediation=(
         "Correct nodeSelector or nodeAffinity, or label the nodes; `kubectl get nodes --show-labels` tells what "
         "there is."

@@ -7,10 +7,7 @@ from inferaudit.placement import gpu_quota
 @check(
     title="The namespace may use the GPUs that the service needs",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "service.quotas",
-    ),
+    needs=("workload", "service.quotas"),
     remediation="Raise the ResourceQuota to replicas × GPUs and what a rollout adds, or ask for fewer.",
     references=("https://kubernetes.io/docs/concepts/policy/resource-quotas/",),
 )

@@ -7,11 +7,7 @@ from inferaudit.placement import is_spot, usable_nodes
 @check(
     title="The service does not rest on spot nodes",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "cluster.nodes",
-        "policy",
-    ),
+    needs=("workload", "cluster.nodes", "policy"),
     optional=("workload.pods",),
     remediation=(
         "Select on-demand nodes, or set `service.interruption_tolerant: true` in the policy and keep a fallback "

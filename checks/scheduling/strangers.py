@@ -9,11 +9,7 @@ _SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease", "gpu-opera
 @check(
     title="No general workload runs on the GPU nodes",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "cluster.nodes",
-        "cluster.node_pods",
-    ),
+    needs=("workload", "cluster.nodes", "cluster.node_pods"),
     remediation=(
         "Move these pods to general nodes: taint the GPU nodes, and remove tolerations that admit everything."
     ),

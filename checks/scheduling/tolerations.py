@@ -8,10 +8,7 @@ from inferaudit.placement import pod_spec, wanted_nodes
 @check(
     title="The workload tolerates the taints of its nodes",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "cluster.nodes",
-    ),
+    needs=("workload", "cluster.nodes"),
     remediation="Add the toleration, for example `{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}`.",
     references=("https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/",),
 )

@@ -7,10 +7,7 @@ from inferaudit.pod_state import Waiting, is_current, waiting
 @check(
     title="Every container can be created",
     severity=Severity.CRITICAL,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     optional=("service.references",),
     remediation="Create the Secret, ConfigMap or entry that the message names, or correct the pod template.",
     references=("https://kubernetes.io/docs/tasks/debug/debug-application/debug-pods/",),

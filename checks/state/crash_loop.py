@@ -18,10 +18,7 @@ _MEANING = {
 @check(
     title="No container crashes again and again",
     severity=Severity.CRITICAL,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     optional=("workload.logs",),
     remediation="Read the line of the log that the finding shows; `kubectl logs --previous` has the rest.",
     references=("https://kubernetes.io/docs/tasks/debug/debug-application/debug-running-pod/",),

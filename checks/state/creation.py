@@ -9,11 +9,7 @@ from inferaudit.pod_state import is_current
 @check(
     title="Pods can be created",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.pods",
-        "workload.events",
-    ),
+    needs=("workload", "workload.pods", "workload.events"),
     optional=("service.quotas",),
     remediation="Mend what the message names: a quota, an admission policy, or a webhook that does not answer.",
     references=(

@@ -11,10 +11,7 @@ _REASONS = frozenset(
 @check(
     title="No pod was evicted",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     remediation=(
         "Ask for the memory and disk that the pods use, and give them a priority; then delete the evicted pods."
     ),

@@ -7,10 +7,7 @@ from inferaudit.log_lines import gpu_out_of_memory, lines_of
 @check(
     title="No GPU ran out of memory",
     severity=Severity.HIGH,
-    needs=(
-        "workload.containers",
-        "workload.logs",
-    ),
+    needs=("workload.containers", "workload.logs"),
     remediation=(
         "Quantise, shorten the context, make the batch smaller, give the pod more GPUs, or stop sharing the GPU: "
         "by the cause shown."

@@ -8,10 +8,7 @@ from inferaudit.pod_state import Waiting, is_current, waiting
 @check(
     title="Every image can be pulled",
     severity=Severity.CRITICAL,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     remediation="Mend the image's name, or the pull secret: `kubectl describe pod` shows the registry's own words.",
     references=("https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/",),
 )

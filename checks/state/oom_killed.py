@@ -7,11 +7,7 @@ from inferaudit.pod_state import ended, is_current
 @check(
     title="No container was killed for its memory",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.pods",
-        "workload.containers",
-    ),
+    needs=("workload", "workload.pods", "workload.containers"),
     remediation=(
         "Raise `resources.limits.memory` above the measured peak, or find the leak; weights are read through host "
         "memory."

@@ -12,10 +12,7 @@ from inferaudit.pod_state import condition, is_current, pod_name
 @check(
     title="No pod waits for a place",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     optional=("cluster.nodes",),
     remediation=(
         "Mend what the scheduler names: labels, taints, GPUs that are taken, a quota, or the size of the node pool."

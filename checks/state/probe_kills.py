@@ -10,11 +10,7 @@ _KILLED = re.compile(r"Container (\S+) failed (liveness|startup) probe, will be 
 @check(
     title="No probe kills the server",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.containers",
-        "workload.events",
-    ),
+    needs=("workload", "workload.containers", "workload.events"),
     remediation=(
         "Give the startupProbe a longer budget, or make the livenessProbe more patient, by the probe that is named."
     ),

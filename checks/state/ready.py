@@ -8,10 +8,7 @@ from inferaudit.pod_state import condition, is_current, is_ready, pod_name, wait
 @check(
     title="As many pods are ready as are asked for",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     remediation="Find out why the pods that are listed are not ready: their events and the last lines of their logs.",
     references=("https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions",),
 )

@@ -7,10 +7,7 @@ from inferaudit.pod_state import ended, is_current, seconds_between, waiting
 @check(
     title="Containers do not restart",
     severity=Severity.MEDIUM,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     remediation="Look at `kubectl logs --previous` and at the exit code; a restart of a model server costs minutes.",
     references=("https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/",),
 )

@@ -7,10 +7,7 @@ from inferaudit.pod_state import condition, is_ready
 @check(
     title="No rollout is stuck",
     severity=Severity.HIGH,
-    needs=(
-        "workload",
-        "workload.pods",
-    ),
+    needs=("workload", "workload.pods"),
     remediation="Look at what the new pods wait for, then finish or undo the rollout: `kubectl rollout undo`.",
     references=("https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment",),
 )

@@ -1,0 +1,44 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.kube.quantity import gpu_quantities
+from inferaudit.placement import gpu_quota, placeable, ready, usable_nodes
+from inferaudit.scaling import scalers_of
+
+
+@check(
+    title="GPUs exist for the largest size",
+    severity=Severity.MEDIUM,
+    needs=("workload", "service.autoscalers", "cluster.nodes"),
+    optional=("service.quotas",),
+    remediation=(
+        "Lower the maximum to the GPUs there are, or make sure that the node pool and the quota grow that far."
+    ),
+    references=("https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/",),
+)
+def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
+    """Replicas that the autoscaler asks for and nobody can place are pending pods at the peak of the load.
+
+    Counted are all GPUs of the nodes that the workload may use, as if they were free, and the namespace's quota. A
+    cluster autoscaler may add nodes: then raise `extra_gpus`.
+    """
+    workload = snapshot.fact("workload")
+    scalers = scalers_of(snapshot.fact("service.autoscalers"))
+    nodes = snapshot.fact("cluster.nodes")
+    quota = gpu_quota(snapshot.fact("service.quotas")) if snapshot.error("service.quotas") is None else {}
+    usable = [node for node in usable_nodes(workload, nodes) if ready(node)]
+    room = {n.name: sum(gpu_quantities(n.allocatable).get(r, 0) for r in workload.gpu_resources) for n in usable}
+    for scaler in scalers:
+        needed = scaler.maximum * workload.gpus_per_pod * workload.pods_per_replica
+        fits = placeable(room, workload.gpus_per_pod) + extra_gpus // max(workload.gpus_per_pod, 1)
+        hard = [hard for name, (hard, _) in quota.items() if name in workload.gpu_resources]
+        have = Evidence("GPUs of the nodes", room, f"{needed} for {scaler.maximum} replicas")
+        allowed = Evidence("GPU quota", hard, f">= {needed}")
+        if not workload.gpus_per_pod or "resource.k8s.io" in workload.gpu_resources:
+            yield not_applicable(scaler.subject, "its pods ask for no GPUs that nodes advertise", have)
+        elif fits < scaler.maximum * workload.pods_per_replica:
+            yield failed(scaler.subject, f"{scaler.maximum} replicas are its maximum and {fits} pods fit", have)
+        elif hard and min(hard) < needed:
+            yield failed(scaler.subject, f"{needed} GPUs at its maximum and a quota of {min(hard)}", allowed)
+        else:
+            yield passed(scaler.subject, f"{scaler.maximum} replicas fit", have)
