@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import msgspec
 import pytest
@@ -132,6 +132,20 @@ def test_queries_under_the_runtimes_own_names(names: set[str], name: str, query:
     (asked,) = [q for q in questions(names) if q.name == name]
     assert asked.query == query
     assert bool(asked.reason) == (not query)
+
+
+def test_questions_about_one_namespace() -> None:
+    asked = {q.name: q for q in questions({"http_requests_total", ":tensorflow:serving:request_count"}, "llm-prod")}
+    assert (
+        asked["throughput"].query
+        == 'sum(rate({__name__=":tensorflow:serving:request_count",namespace="llm-prod"}[5m]))'
+    )
+    assert 'namespace="llm-prod",status' in asked["error_rate"].query
+    with Prometheus() as server:
+        collect_prometheus(PrometheusPlan(server.url), environ={}, namespace="llm-prod")
+    queries = [unquote_plus(path) for path in server.gets() if path.startswith("/api/v1/query?")]
+    assert queries
+    assert all('namespace="llm-prod"' in query for query in queries)
 
 
 def test_several_jobs_are_never_mixed() -> None:

@@ -44,8 +44,12 @@ def collect_prometheus(
     progress: Callable[[str], None] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
+    namespace: str = "",
 ) -> dict[str, Fact]:
-    """All facts ``prometheus.*`` and ``alertmanager.*``. Raises :class:`UsageError` for a bad URL or variable, only."""
+    """All facts ``prometheus.*`` and ``alertmanager.*``. Raises :class:`UsageError` for a bad URL or variable, only.
+
+    `namespace` narrows the SLA's questions to series that carry it as their label ``namespace``.
+    """
     say = progress or (lambda _: None)
     headers = credentials(plan.auth, os.environ if environ is None else environ)
     scrub = Scrubber(tuple(v.removeprefix("Bearer ") for v in headers.values()))
@@ -64,7 +68,7 @@ def collect_prometheus(
         _check_url(url, flag)
         say(f"asking {flag[2:]} at {urlsplit(url).netloc}")
         with Http(url, headers, context, plan.timeout_s) as http:
-            api = _Api(http, scrub, url)
+            api = _Api(http, scrub, url, namespace)
             facts |= {name: api.unread() for name in mine} if not api.reachable() else dict(read(api))
     return facts
 
@@ -72,9 +76,9 @@ def collect_prometheus(
 class _Api:
     """GETs whose failure becomes the fact's error; one failure to connect is one cause for all."""
 
-    def __init__(self, http: Http, scrub: Scrubber, url: str) -> None:
+    def __init__(self, http: Http, scrub: Scrubber, url: str, namespace: str) -> None:
         parts = urlsplit(url)
-        self.http, self.scrub = http, scrub
+        self.http, self.scrub, self.namespace = http, scrub, namespace
         self.source = f"{parts.scheme}://{parts.netloc}"
         self.down: FactError | None = None
 
@@ -210,7 +214,7 @@ def _series(api: _Api, names: set[str]) -> list[SeriesResult]:
     def ask(question: Question) -> SeriesResult:
         return answer(question, lambda path: api.get(path), api.scrub)
 
-    return [ask(question) for question in questions(names)]
+    return [ask(question) for question in questions(names, api.namespace)]
 
 
 def _alertmanager(api: _Api) -> Iterator[tuple[str, Fact]]:

@@ -30,7 +30,7 @@ Ask = Callable[[str], Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question. `query` "" = it cannot be asked, for `reason`; `metric` is what its jobs are counted on."""
+    """One question. `query` "" = it cannot be asked, for `reason`; `metric` selects what its jobs are counted on."""
 
     name: str
     query: str
@@ -40,14 +40,14 @@ class Question:
     reason: str = ""
 
 
-def questions(names: set[str]) -> list[Question]:
-    """The SLA's questions for the metric names that Prometheus has."""
+def questions(names: set[str], namespace: str = "") -> list[Question]:
+    """The SLA's questions for the metric names that Prometheus has, about `namespace` alone where it is given."""
     return [
-        _errors("availability", DAYS_30, names, good=True),
-        _errors("error_rate", MINUTES_15, names, good=False),
-        *(_quantile(name, concept, q, names) for name, concept, q in _QUANTILES),
-        _throughput(names),
-        _waiting(names),
+        _errors("availability", DAYS_30, names, namespace, good=True),
+        _errors("error_rate", MINUTES_15, names, namespace, good=False),
+        *(_quantile(name, concept, q, names, namespace) for name, concept, q in _QUANTILES),
+        _throughput(names, namespace),
+        _waiting(names, namespace),
     ]
 
 
@@ -63,7 +63,7 @@ def answer(question: Question, ask: Ask, scrub: Scrubber) -> SeriesResult:
     if not question.query:
         return result(None, question.reason)
     try:
-        jobs = _vector(ask, f"count by (job) ({_selector(question.metric)})")
+        jobs = _vector(ask, f"count by (job) ({question.metric})")
         if len(jobs) > 1:
             listed = ", ".join(sorted(scrub(str(row[0].get("job", "")), 60) for row in jobs)[:5])
             return result(None, f"{len(jobs)} jobs export {question.metric}: {listed}", len(jobs))
@@ -72,7 +72,7 @@ def answer(question: Question, ask: Ask, scrub: Scrubber) -> SeriesResult:
         if not rows or math.isnan(rows[0][1]):
             return result(None, "there were no requests in the window", series)
         step = min(3600.0, question.window_s / 60)
-        points = f"count_over_time((sum({_selector(question.metric)}))[{int(question.window_s)}s:{int(step)}s])"
+        points = f"count_over_time((sum({question.metric}))[{int(question.window_s)}s:{int(step)}s])"
         steps = _vector(ask, points)
         covered = min(question.window_s, steps[0][1] * step) if steps else 0.0
         return result(rows[0][1], "", series, covered)
@@ -87,20 +87,22 @@ def _vector(ask: Ask, query: str) -> list[tuple[dict[str, str], float]]:
     return [(row["metric"], float(row["value"][1])) for row in data["result"]]
 
 
-def _errors(name: str, window_s: float, names: set[str], *, good: bool) -> Question:
+def _errors(name: str, window_s: float, names: set[str], space: str, *, good: bool) -> Question:
     unit, window = "ratio", f"[{int(window_s)}s]"
     for entry in _present(names, "requests"):
         errors = _first(entry, "errors", names)
         if errors is None:
             continue
-        bad = f"(sum(increase({_selector(errors.name, errors)}{window})) or vector(0))"
+        bad = f"(sum(increase({_selector(errors.name, space, errors)}{window})) or vector(0))"
         if errors.select:  # the errors are a part of this very metric, whatever else counts requests
-            all_, metric = f"sum(increase({_selector(errors.name)}{window}))", errors.name
+            metric = _selector(errors.name, space)
+            all_ = f"sum(increase({metric}{window}))"
         else:
             requests = _first(entry, "requests", names)
             if requests is None:
                 continue
-            all_, metric = f"sum(increase({_selector(requests.name)}{window}))", requests.name
+            metric = _selector(requests.name, space)
+            all_ = f"sum(increase({metric}{window}))"
             if not requests.counts_errors:
                 all_ = f"({all_} + {bad})"
         ratio = f"{bad} / ({all_} > 0)"
@@ -108,34 +110,34 @@ def _errors(name: str, window_s: float, names: set[str], *, good: bool) -> Quest
     return Question(name, "", window_s, unit, reason="no metric that counts requests and errors is known here")
 
 
-def _quantile(name: str, concept: str, q: float, names: set[str]) -> Question:
+def _quantile(name: str, concept: str, q: float, names: set[str], space: str) -> Question:
     for entry in _present(names, concept):
         metric = _first(entry, concept, names)
         if metric is None or metric.type != "histogram" or f"{metric.name}_bucket" not in names:
             continue
         factor = _SECONDS.get(metric.unit, 1.0)
         scale = "" if factor == 1.0 else f" * {factor!r}"
-        query = f"histogram_quantile({q}, sum by (le) (rate({_selector(metric.name + '_bucket')}[5m]))){scale}"
-        return Question(name, query, MINUTES_5, "seconds", f"{metric.name}_count")
+        query = f"histogram_quantile({q}, sum by (le) (rate({_selector(metric.name + '_bucket', space)}[5m]))){scale}"
+        return Question(name, query, MINUTES_5, "seconds", _selector(f"{metric.name}_count", space))
     words = concept.replace("_", " ")
     return Question(name, "", MINUTES_5, "seconds", reason=f"no histogram of {words} is known here")
 
 
-def _throughput(names: set[str]) -> Question:
+def _throughput(names: set[str], space: str) -> Question:
     for entry in _present(names, "requests"):
         metric = _first(entry, "requests", names)
         if metric is not None:
-            query = f"sum(rate({_selector(metric.name)}[5m]))"
-            return Question("throughput", query, MINUTES_5, "requests/s", metric.name)
+            query = f"sum(rate({_selector(metric.name, space)}[5m]))"
+            return Question("throughput", query, MINUTES_5, "requests/s", _selector(metric.name, space))
     return Question("throughput", "", MINUTES_5, "requests/s", reason="no metric that counts requests is known here")
 
 
-def _waiting(names: set[str]) -> Question:
+def _waiting(names: set[str], space: str) -> Question:
     for entry in _present(names, "waiting"):
         metric = _first(entry, "waiting", names)
         if metric is not None and metric.type == "gauge" and metric.unit == "requests":
-            query = f"max_over_time((sum({_selector(metric.name)}))[15m:])"
-            return Question("waiting", query, MINUTES_15, "requests", metric.name)
+            query = f"max_over_time((sum({_selector(metric.name, space)}))[15m:])"
+            return Question("waiting", query, MINUTES_15, "requests", _selector(metric.name, space))
     return Question("waiting", "", MINUTES_15, "requests", reason="no metric of waiting requests is known here")
 
 
@@ -153,9 +155,9 @@ def _first(entry: Runtime, concept: Any, names: set[str]) -> MetricName | None:
     return None
 
 
-def _selector(name: str, metric: MetricName | None = None) -> str:
+def _selector(name: str, namespace: str, metric: MetricName | None = None) -> str:
     """A selector that is right for names with colons in front as well."""
-    labels = [f'__name__="{name}"']
+    labels = [f'__name__="{name}"', *([f'namespace="{namespace}"'] if namespace else [])]
     for key, value in (metric.select if metric else {}).items():
         labels.append(f'{key}!~"{value[1:]}"' if value.startswith("!") else f'{key}=~"{value}"')
     if name.startswith(":"):
