@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,17 @@ def unattested(section: Sequence[Mapping[str, Any]], phase: Phase) -> tuple[str,
     )
 
 
+def unknown_rows(attestations: Iterable[str], checklists: Iterable[Checklist]) -> dict[str, str]:
+    """Items of attestations that name no row, with the nearest row's id (or nothing)."""
+    by_id = {checklist.id: checklist for checklist in checklists}
+    named: dict[str, None] = {}
+    for checklist in by_id.values():
+        for item in all_items(checklist, by_id):
+            named |= dict.fromkeys((item.id, f"{checklist.id}.{item.id}", f"{checklist.id}/{item.id}"))
+    wrong = [item for item in dict.fromkeys(attestations) if item not in named]
+    return {item: next(iter(difflib.get_close_matches(item, list(named), n=1)), "") for item in wrong}
+
+
 def _item(
     item: ChecklistItem,
     checklist: Checklist,
@@ -88,6 +100,7 @@ def _item(
             "valid": valid,
             "detail": attestation.detail,
         },
+        "attest": item.attest,
         "ask": item.ask or None,
     }
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferaudit.catalog import load_catalog
-from inferaudit.checklist_rows import checklist_section, unattested
+from inferaudit.checklist_rows import checklist_section, unattested, unknown_rows
 from inferaudit.checklists import Checklist, ChecklistItem, all_items, load_checklist, merged_items, worst
 from inferaudit.errors import CatalogError
 from inferaudit.facts.process import AttestationFact
@@ -258,3 +258,10 @@ def test_rows_that_await_a_person_are_named_once_and_only_when_due() -> None:
     section = checklist_section(lists, (), snapshot)
     assert unattested(section, Phase.BEFORE) == ("a",)
     assert unattested(section, Phase.AFTER) == ("a", "b")
+
+
+def test_an_attestation_that_names_no_row_is_told_the_nearest() -> None:
+    lists = list(CATALOG.checklists.values())
+    good = ["before.rollback", "production.before.rollback", "go-live.c2", "operations/operations.rollback"]
+    assert unknown_rows(good, lists) == {}
+    assert unknown_rows(["before.rolback", "zzz"], lists) == {"before.rolback": "before.rollback", "zzz": ""}
