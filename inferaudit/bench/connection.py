@@ -57,13 +57,12 @@ class Connection:
     """A connection and the request on it. Stamps are CLOCK_REALTIME nanoseconds.
 
     `pieces` are the body's parts as they came, `marks` says how many had come at which stamp, `head` is what was read
-    before the first of them.
+    before the first of them. `ended` is when the server closed it without an answer, while we wait to learn why.
     """
 
     __slots__ = (
-        "connect_ns", "done", "endpoint", "fd", "first", "head", "incoming", "index", "marks", "opened", "out",
+        "connect_ns", "done", "ended", "endpoint", "fd", "first", "head", "incoming", "index", "marks", "opened", "out",
         "outgoing", "parser", "pieces", "read_into", "requests", "scheduled", "sent", "size", "sock", "state", "tls",
-        "unclean",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, address: int = 0) -> None:
@@ -88,7 +87,7 @@ class Connection:
         self.index = -1
         self.scheduled = self.sent = self.first = 0
         self.connect_ns: int | None = None
-        self.unclean = False
+        self.ended = 0
         self.state = CONNECTING
         self.opened = time.monotonic_ns()
         try:
@@ -164,7 +163,7 @@ class Connection:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
-            self.unclean = False
+            pass  # a clean end; the end of the connection follows
         if self.outgoing.pending:  # an answer to a key update
             self.sock.send(self.outgoing.read())
         return b"".join(parts)

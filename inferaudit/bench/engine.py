@@ -32,6 +32,9 @@ LAG_BUCKETS = 65_536  # up to 268 ms; the last bucket holds the rest
 RETRY_NS = 20_000_000  # a stream whose connection fails waits this long, so that a dead server is not hammered
 TICK_NS = 250_000_000
 MAX_STEP_NS = 5_000_000
+STALE_RULE = 3  # connections closed under a request, and their share of the reused, that make a rule
+STALE_SHARE = 0.2
+RESET_WAIT_NS = 200_000_000
 QUIET_NS = 1_200_000  # this much idle time ahead, and what has arrived is decoded
 
 
@@ -96,6 +99,7 @@ class Engine:
         self._waiting: deque[tuple[int, int]] = deque()
         self._later: list[int] = []
         self._numbers: Iterator[int] | None = None
+        self._reused = self._closed_under_us = 0
 
     def warm(self, count: int, stop: Callable[[], bool]) -> str | None:
         """Open `count` connections, a few at a time, before any clock starts; the error class of the first failure."""
@@ -282,6 +286,7 @@ class Engine:
             self._finish(connection, stamp, None)
             return
         self._keep(connection, stamp, None)
+        self._reused += connection.requests > 1
         connection.clear()
         if self.issuing and self._numbers is not None:
             number = next(self._numbers, None)
@@ -331,14 +336,26 @@ class Engine:
 
     def _broken(self, connection: Connection, stamp: int, *, reset: bool) -> None:
         """The other side closed or reset in the middle of a request."""
-        if is_stale(connection, stamp):
-            self.report.stale += 1
-            self.connections.drop(connection)
+        refused = reset or connection.ended > 0
+        if is_stale(connection, stamp, refused=refused):
+            self._learn(connection)
             self._open(connection.index, connection.scheduled)
+            return
+        if not refused and not connection.head and connection.requests > 1:
+            connection.ended = stamp  # closed before or after it was read? A reset that follows tells
+            self.connections.poller.modify(connection.fd, 0)
             return
         error = closed_as(connection, reset=reset)
         connection.marks.append((stamp, len(connection.pieces)))
         self._finish(connection, stamp, error)
+
+    def _learn(self, connection: Connection) -> None:
+        """A kept connection was closed under a request; a server that does so as a rule gets a new one each time."""
+        self.report.stale += 1
+        self._closed_under_us += 1
+        self.connections.drop(connection)
+        if self._closed_under_us >= STALE_RULE and self._closed_under_us > STALE_SHARE * self._reused:
+            self.keep_alive = False
 
     def _next_stream(self, free_at: int) -> None:
         """A closed loop's stream sends its next request."""
@@ -384,8 +401,7 @@ class Engine:
                 self.connections.poller.modify(connection.fd, READ | WRITE)
         except OSError:
             if connection.requests > 1:
-                self.report.stale += 1
-                self.connections.drop(connection)
+                self._learn(connection)
                 return False
             self._finish(connection, time_ns(), "reset_before_send")
         return True
@@ -431,7 +447,9 @@ class Engine:
         for connection in list(self.connections.by_fd.values()):
             if connection.state == BUSY:
                 error = self.timeouts.overdue(connection, now)
-                if error is not None:
+                if connection.ended and now - connection.ended > RESET_WAIT_NS:
+                    self._finish(connection, connection.ended, "reset_before_headers")
+                elif error is not None:
                     self._finish(connection, now, error)
             elif connection.state < IDLE and connection.opened < opened_before:
                 self._give_up(connection, "connect_timeout")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from inferaudit.bench.connection import Connection
 
-STALE_NS = 2_000_000
+STALE_NS = 20_000_000  # a busy server's two halves of a close lie this far apart
+MAX_STALE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,15 @@ def closed_as(connection: Connection, *, reset: bool) -> str | None:
     return None if whole else "truncated"
 
 
-def is_stale(connection: Connection, stamp: int) -> bool:
+def is_stale(connection: Connection, stamp: int, *, refused: bool) -> bool:
     """Did the server close an idle connection while our request was on its way (RFC 9112, 9.5)?
 
-    Only on a connection that had served before, and only within a round trip: then nobody can have read the request,
-    every client library sends it again, and so do we. A server that dies at work closes later.
+    Only on a connection that had served before and has answered nothing since, and only when nobody can have read the
+    request: the kernel refused it (`refused`: a reset answers what arrives at a closed socket, or was never read), or
+    the end came within a round trip. Client libraries send such a request again, and so do we, once; it is counted.
+    What dies later died at work.
     """
     if connection.head or connection.requests < 2:
         return False
-    return stamp - connection.sent <= (connection.connect_ns or 0) + STALE_NS
+    age = stamp - connection.sent
+    return age <= (MAX_STALE_NS if refused else (connection.connect_ns or 0) + STALE_NS)

@@ -26,13 +26,17 @@ def builder(
     headers: Mapping[str, str],
     run_id: str,
     seed: int,
+    nonce: int,
     lengths: tuple[Distribution, Distribution],
     dataset: Sequence[Any] = (),
     template: str = "",
     fixed_body: bytes | None = None,
     repeat: bool = False,
 ) -> Callable[[int], bytes]:
-    """A function from request number to the whole request; the same number gives the same bytes (but for the run's id).
+    """A function from request number to the whole request: pure, so that any worker can build any request.
+
+    Lengths follow `seed` alone; the words of synthetic prompts follow the run's `nonce` too, for a server's caches may
+    still hold those of an earlier run.
 
     `fixed_body` is sent as it is; `template` is JSON text with {{prompt}}, {{max_tokens}}, {{model}}, {{index}};
     `repeat` sends the prompt of number 0 every time (to measure caches).
@@ -40,7 +44,8 @@ def builder(
     accept = "text/event-stream, application/x-ndjson, application/json" if stream else "application/json"
     route = api.target(endpoint.path, model, stream)
     head = request_head(endpoint, route, headers, accept) + f"X-Request-Id: {run_id}-".encode()
-    body = _body(api, model, stream, seed, lengths, dataset, template, fixed_body)
+    words = seed ^ nonce
+    body = _body(api, model, stream, (seed, words), lengths, dataset, template, fixed_body)
 
     def build(number: int) -> bytes:
         content = body(0 if repeat else number)
@@ -79,7 +84,7 @@ def _body(
     api: Protocol,
     model: str,
     stream: bool,
-    seed: int,
+    seeds: tuple[int, int],
     lengths: tuple[Distribution, Distribution],
     dataset: Sequence[Any],
     template: str,
@@ -88,11 +93,12 @@ def _body(
     if fixed_body is not None:
         return lambda number: fixed_body
     inputs, outputs = lengths
+    length_seed, seed = seeds
 
     def sizes(number: int) -> tuple[int, int]:
         if inputs.fixed and outputs.fixed:
             return int(inputs.values[0]), int(outputs.values[0])
-        rng = random.Random(f"{seed}:{number}:lengths")  # noqa: S311  # reproducible on purpose
+        rng = random.Random(f"{length_seed}:{number}:lengths")  # noqa: S311  # reproducible on purpose
         return inputs.draw(rng), outputs.draw(rng)
 
     if template:

@@ -143,11 +143,12 @@ def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
     trace = parse_trace(_read(plan.trace), plan.trace) if plan.trace else ()
     if any(stage.arrival == "trace" and stage.concurrency is None for stage in plan.stages) and not trace:
         raise UsageError("arrival trace needs a trace file (--trace FILE)")
-    run_id = os.urandom(4).hex()
+    nonce = os.urandom(4)
     setup = Setup(
         plan=plan,
         stream=stream,
-        run_id=f"inferaudit-{run_id}",
+        run_id=f"inferaudit-{nonce.hex()}",
+        nonce=int.from_bytes(nonce),
         worker=0,
         workers=1,
         dataset=dataset,
@@ -389,8 +390,8 @@ def _warn(run: _Run, stage: StagePlan, outcome: Outcome, stopped: str, stepped: 
     stale = sum(part.report.stale for part in outcome.parts)
     if stale:
         run.warnings.append(
-            f"stage {stage.name}: the server closed {stale} connections it had promised to keep; each request was sent "
-            "again on a new one"
+            f"stage {stage.name}: the server closed {stale} connections under a request without having said so; each was "
+            "sent again on a new one (servers that do this as a rule get a new connection for each request)"
         )
     if stepped > 5 * NS_PER_MS:
         run.warnings.append(

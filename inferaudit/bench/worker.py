@@ -36,6 +36,7 @@ class Setup:
     plan: LoadPlan
     stream: bool
     run_id: str
+    nonce: int
     worker: int
     workers: int
     dataset: tuple[Any, ...] = ()
@@ -114,6 +115,7 @@ class Worker:
             headers=self.headers,
             run_id=setup.run_id,
             seed=plan.seed,
+            nonce=setup.nonce,
             lengths=(
                 parse_distribution(stage.input_tokens or plan.input_tokens),
                 parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens"),
