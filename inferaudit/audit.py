@@ -90,7 +90,7 @@ def collect(
     futures = {name: pool.submit(job) for name, job in _jobs(plan, progress).items()}
     try:
         _join(futures)
-        facts = _take(futures, facts)
+        facts = _of_this_cluster(_take(futures, facts))
         if plan.load:
             interruption.gentle = True
             facts |= _load(plan, facts, interruption.stop, progress, load_progress)
@@ -151,21 +151,18 @@ def _jobs(plan: CollectPlan, progress: Progress) -> dict[str, Callable[[], Facts
 
 def _cluster(plan: CollectPlan, progress: Progress) -> Facts:
     """Manifests, the live cluster, or both with the manifests' objects replacing the live ones."""
-    given: Facts = {}
-    if plan.manifests:
+    if not plan.kubernetes:
         from inferaudit.collect.manifests import collect_manifests
 
-        given = collect_manifests(plan.manifests, progress)
-    if not plan.kubernetes:
-        return given
-    from inferaudit.collect.kubernetes import collect_kubernetes
+        assert plan.manifests is not None  # noqa: S101  # the caller looked
+        return collect_manifests(plan.manifests, progress)
+    from inferaudit.collect.kubernetes import collect_kubernetes, merge_manifests_over_live
 
-    live = collect_kubernetes(plan.kubernetes, progress)
-    if not given:
-        return live
-    from inferaudit.collect.manifests import merge_manifests_over_live
+    if not plan.manifests:
+        return collect_kubernetes(plan.kubernetes, progress)
+    from inferaudit.collect.manifests import load_manifests
 
-    return merge_manifests_over_live(given, live)
+    return merge_manifests_over_live(load_manifests(plan.manifests, progress), plan.kubernetes, progress)
 
 
 def _join(futures: Mapping[str, Future[Facts]]) -> None:
@@ -225,6 +222,16 @@ def _load(
     return loaded | sampled
 
 
+def _of_this_cluster(facts: Facts) -> Facts:
+    """GPUs of a host that is no node of the audited cluster are not the service's."""
+    nodes = facts.get("cluster.nodes")
+    if nodes is None or nodes.error is not None or "nvml.driver" not in facts:
+        return facts
+    from inferaudit.collect.gpu import only_of_cluster
+
+    return only_of_cluster(facts, [node.name for node in nodes.value])
+
+
 @contextmanager
 def _gpu_sampling(facts: Facts) -> Iterator[Facts]:
     """Sample the GPUs that NVML showed while the block runs; where it showed none, its reason is the samples' too."""
@@ -236,13 +243,18 @@ def _gpu_sampling(facts: Facts) -> Iterator[Facts]:
         yield sampled
         return
     from inferaudit.collect.nvml_sampler import GpuSampler
+    from inferaudit.collect.nvml_watch import XidWatcher
 
     sampler = GpuSampler(clock=time.time_ns)  # the load's clock
     sampler.start()
-    try:
-        yield sampled
-    finally:
-        sampled["load.gpu_samples"] = sampler.stop()
+    with XidWatcher() as watcher:
+        try:
+            yield sampled
+        finally:
+            sampled["load.gpu_samples"] = sampler.stop()
+            watched = watcher.fact("NVML")
+            if watched.error is None:  # the longer watch, and under load: it replaces the first one
+                sampled["nvml.xid_events"] = watched
 
 
 def _resolved(target: Target, facts: Facts) -> Target:

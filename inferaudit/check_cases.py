@@ -71,7 +71,7 @@ def run_case(catalog: Catalog, path: Path) -> CaseResult:
         snapshot = _snapshot(case, path)
     except (yaml.YAMLError, msgspec.ValidationError, ValueError, TypeError) as error:
         return CaseResult(path, check.id, outcome, (), (f"not a case: {error}",))
-    scope = sorted(check_words(check)) or ["cluster"]
+    scope = sorted(check_words(check))
     parameters = {check.id: case.params} if case.params else {}
     policy = Policy.model_validate({"scope": scope, "parameters": parameters, **case.policy})
     findings = tuple(f for f in evaluate(catalog, snapshot, policy, Selection((check.id,))) if f.check == check.id)

@@ -44,6 +44,7 @@ class Asked:
     golden: str = ""
     auth: HttpAuth = field(default_factory=HttpAuth)
     records: str = ""
+    needs: frozenset[str] | None = None
 
 
 def collect_plan(policy: Policy, asked: Asked) -> CollectPlan:
@@ -55,6 +56,7 @@ def collect_plan(policy: Policy, asked: Asked) -> CollectPlan:
             kubeconfig=asked.kubeconfig,
             namespace=target.namespace,
             workload=target.workload,
+            needs=asked.needs,
         )
         if asked.use_cluster
         else None,

@@ -77,7 +77,8 @@ def _judge(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:
     if stage is None:
         why = "the load had no sustained stage and not exactly one other"
         return ObjectiveResult(objective, Outcome.UNKNOWN, why)
-    judged = _LOAD_JUDGES.get(objective.metric, _latency)(result, records, stage, objective)
+    judge: Callable[..., ObjectiveResult] = _LOAD_JUDGES.get(objective.metric, _latency)
+    judged = judge(result, records, stage, objective)
     if judged.observed is not None and judged.outcome is not Outcome.UNKNOWN:
         if objective.metric != "error_rate" and benchmark_section(result, records, {})["client"]["limited"]:
             said = f"{judged.message}; but the client was the bottleneck, so this is not the service's figure"

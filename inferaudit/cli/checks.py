@@ -31,13 +31,15 @@ def list_checks(
 
     catalog = load_catalog(checks or ())
     chosen = catalog.select(words(select), words(skip)) if select or skip else tuple(catalog.checks.values())
+    data: list[dict[str, object]]
     if coverage:
         from inferaudit.coverage import coverage_rows
 
-        rows = [{"row": r.id, "title": r.title, "checks": list(r.checks), "attest": r.attest} for r in coverage_rows(catalog)]
-        lines = [f"{r['row']:<36} {', '.join(map(str, r['checks'])) or 'attestation'}" for r in rows]  # type: ignore[call-overload]
+        items = coverage_rows(catalog)
+        data = [{"row": i.id, "title": i.title, "checks": list(i.checks), "attest": i.attest} for i in items]
+        lines = [f"{i.id:<36} {', '.join(i.checks) or 'attestation'}" for i in items]
     else:
-        rows = [
+        data = [
             {"id": c.id, "severity": c.severity.value, "phase": c.phase.value, "title": c.title, "enabled": c.enabled}
             for c in chosen
         ]
@@ -45,7 +47,7 @@ def list_checks(
         off = {True: "", False: " (off unless selected)"}
         lines = [f"{c.id:<{width}}  {c.severity.value:<8}  {c.title}{off[c.enabled]}" for c in chosen]
         lines.append(f"{len(chosen)} checks; explain one with `inferaudit checks show ID`")
-    _write(rows, lines, output)
+    _write(data, lines, output)
 
 
 @app.command()

@@ -103,8 +103,8 @@ def run(
     policy = effective_policy(flags, reporter)
     catalog = catalog_for(policy, checks, file.parent if file else None)
     selection = Selection(words(select), words(skip))
-    catalog.select(selection.select, selection.skip)  # an unknown id is an error before anything is contacted
-    collected = gather(flags, policy, reporter)
+    chosen = catalog.select(selection.select, selection.skip)  # an unknown id is an error before anything is contacted
+    collected = gather(flags, policy, reporter, chosen)
     with tempfile.TemporaryDirectory(prefix="inferaudit-") as folder:
         # The snapshot read back is what is judged: what a later `evaluate` sees, this run saw.
         kept = snapshot or Path(folder) / "snapshot"

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from inferaudit.audit import Collected, Interruption, collect
 from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import UsageError
-from inferaudit.model import Fact, Target
+from inferaudit.model import Check, Fact, Target
 from inferaudit.plan import HttpAuth
 from inferaudit.planning import Asked, collect_plan, overridden, words
 from inferaudit.policy import Policy, load_policy
@@ -103,9 +103,10 @@ def catalog_for(policy: Policy, folders: Sequence[Path] | None, base: Path | Non
     return load_catalog([*own, *(folders or ())])
 
 
-def gather(flags: Flags, policy: Policy, reporter: Reporter) -> Collected:
-    """Collect what flags and policy ask for; Ctrl-C and SIGTERM keep what was there."""
-    asked = _asked(flags, policy)
+def gather(flags: Flags, policy: Policy, reporter: Reporter, checks: Sequence[Check] | None = None) -> Collected:
+    """Collect what flags and policy ask for, and of the cluster what `checks` need; signals keep what was there."""
+    needs = None if checks is None else frozenset(n for c in checks for n in (*c.needs, *c.optional))
+    asked = replace(_asked(flags, policy), needs=needs)
     plan = collect_plan(policy, asked)
     if not (plan.kubernetes or plan.manifests or plan.endpoint or plan.prometheus or flags.gpus in ("local", "dcgm")):
         raise UsageError(EXAMPLES)

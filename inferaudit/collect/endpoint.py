@@ -243,7 +243,7 @@ class _Audit:
 
     def _active(self, asked: Asked) -> Fact:
         if not self.plan.active:
-            error = FactError(FactErrorKind.NO_TARGET, "bad requests were not sent", "--active", remedy="--active")
+            error = FactError(FactErrorKind.NOT_ASKED, "bad requests were not sent", "--active", remedy="--active")
             return Fact(error=error)
         self.say("sending bad requests, each once")
         try:
@@ -254,7 +254,7 @@ class _Audit:
     def _golden(self, asked: Asked) -> Fact:
         if self.golden is None:
             flag = "--golden FILE"
-            return Fact(error=FactError(FactErrorKind.NO_TARGET, "no golden requests were given", flag, remedy=flag))
+            return Fact(error=FactError(FactErrorKind.NOT_ASKED, "no golden requests were given", flag, remedy=flag))
         self.say(f"sending {len(self.golden.items)} golden requests")
         return Fact(run_golden(asked, self.golden))
 
