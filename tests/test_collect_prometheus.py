@@ -148,6 +148,12 @@ def test_questions_about_one_namespace() -> None:
     assert all('namespace="llm-prod"' in query for query in queries)
 
 
+def test_a_name_that_anybody_may_use_counts_only_within_a_namespace() -> None:
+    names = {"http_requests_total", "http_request_duration_seconds_bucket"}
+    assert not any(q.query for q in questions(names))
+    assert {q.name for q in questions(names, "llm-prod") if q.query} >= {"availability", "error_rate", "latency_p99"}
+
+
 def test_several_jobs_are_never_mixed() -> None:
     with Prometheus(lambda query: [2.0, 3.0] if query.startswith("count by (job)") else 1.0) as server:
         series = [s for s in collect(server)["prometheus.series"].value if s.query]

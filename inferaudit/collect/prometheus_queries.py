@@ -89,7 +89,7 @@ def _vector(ask: Ask, query: str) -> list[tuple[dict[str, str], float]]:
 
 def _errors(name: str, window_s: float, names: set[str], space: str, *, good: bool) -> Question:
     unit, window = "ratio", f"[{int(window_s)}s]"
-    for entry in _present(names, "requests"):
+    for entry in _present(names, "requests", space):
         errors = _first(entry, "errors", names)
         if errors is None:
             continue
@@ -111,7 +111,7 @@ def _errors(name: str, window_s: float, names: set[str], space: str, *, good: bo
 
 
 def _quantile(name: str, concept: str, q: float, names: set[str], space: str) -> Question:
-    for entry in _present(names, concept):
+    for entry in _present(names, concept, space):
         metric = _first(entry, concept, names)
         if metric is None or metric.type != "histogram" or f"{metric.name}_bucket" not in names:
             continue
@@ -124,7 +124,7 @@ def _quantile(name: str, concept: str, q: float, names: set[str], space: str) ->
 
 
 def _throughput(names: set[str], space: str) -> Question:
-    for entry in _present(names, "requests"):
+    for entry in _present(names, "requests", space):
         metric = _first(entry, "requests", names)
         if metric is not None:
             query = f"sum(rate({_selector(metric.name, space)}[5m]))"
@@ -133,7 +133,7 @@ def _throughput(names: set[str], space: str) -> Question:
 
 
 def _waiting(names: set[str], space: str) -> Question:
-    for entry in _present(names, "waiting"):
+    for entry in _present(names, "waiting", space):
         metric = _first(entry, "waiting", names)
         if metric is not None and metric.type == "gauge" and metric.unit == "requests":
             query = f"max_over_time((sum({_selector(metric.name, space)}))[15m:])"
@@ -141,10 +141,13 @@ def _waiting(names: set[str], space: str) -> Question:
     return Question("waiting", "", MINUTES_15, "requests", reason="no metric of waiting requests is known here")
 
 
-def _present(names: set[str], concept: str) -> Iterator[Runtime]:
-    """Runtimes one of whose metrics of `concept` is there; named products before generic knowledge."""
+def _present(names: set[str], concept: str, namespace: str) -> Iterator[Runtime]:
+    """Runtimes one of whose metrics of `concept` is there; named products before generic knowledge.
+
+    Generic names (``http_requests_total``) may be anybody's: they count only within a namespace.
+    """
     for entry in sorted(runtimes().values(), key=lambda entry: entry.generic):
-        if _first(entry, concept, names) is not None:
+        if (namespace or not entry.generic) and _first(entry, concept, names) is not None:
             yield entry
 
 
