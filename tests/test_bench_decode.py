@@ -1,0 +1,154 @@
+"""Decoding: what servers really sent, cut anywhere, gives the same tokens; only stamps follow the cuts."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import httptools
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inferaudit.bench.decode import Response, decode, sse_events
+from inferaudit.bench.protocols import protocol
+from inferaudit.bench.raw import Raw
+from inferaudit.bench.rows import RowSink
+
+RECORDINGS = Path(__file__).parent / "data" / "streams"
+
+# file → (API, token events, output tokens, error class)
+STREAMS = {
+    "vllm_chat.http": ("openai-chat", 8, 8, None),
+    "vllm_interval_4.http": ("openai-chat", 4, 12, None),
+    "vllm_worker_killed.http": ("openai-chat", None, None, "error_in_body"),
+    "vllm_sigterm_abort.http": ("openai-chat", None, 92, "error_in_body"),
+    "vllm_completions.http": ("openai-completions", 4, 4, None),
+    "ollama_chat.http": ("ollama", 5, 8, None),
+    "ollama_generate.http": ("ollama", 5, 8, None),
+    "kserve_chat.http": ("openai-chat", 2, 2, None),
+    "transformers_chat.http": ("openai-chat", None, None, None),
+    "mlserver_generate.http": ("triton-generate", 3, 3, None),
+}
+
+
+class _Received:
+    """What the loop would have kept, had the bytes come in these reads, a millisecond apart."""
+
+    def __init__(self, content: bytes, cuts: list[int]) -> None:
+        self.head: list[bytes] = []
+        self.pieces: list[bytes] = []
+        self.marks: list[tuple[int, int]] = []
+        self.on_body = self.pieces.append
+        parser = httptools.HttpResponseParser(self)
+        edges = [0, *sorted(set(cuts)), len(content)]
+        for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+            if start == end:
+                continue
+            if not self.pieces:
+                self.head.append(content[start:end])
+            parser.feed_data(content[start:end])
+            self.marks.append((1_000_000 * (number + 1), len(self.pieces)))
+
+    def raw(self) -> Raw:
+        end = self.marks[-1][0]
+        return (0, 0, 0, self.marks[0][0], end, None, self.head, self.pieces, self.marks, None)
+
+
+@cache
+def recording(name: str) -> bytes:
+    return (RECORDINGS / name).read_bytes()
+
+
+def received(name: str, cuts: list[int]) -> Response:
+    return decode(_Received(recording(name), cuts).raw(), protocol(STREAMS[name][0]), True)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_recorded_streams(name: str) -> None:
+    _, events, tokens, error = STREAMS[name]
+    response = received(name, [])
+    assert response.error == error
+    assert response.status == 200
+    if events is not None:
+        assert len(response.tokens) == events
+    if tokens is not None:
+        assert response.output_tokens == tokens
+    assert len(response.tokens) > 0
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_cuts_change_nothing_but_stamps(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(STREAMS)))
+    content = recording(name)
+    cuts = data.draw(st.lists(st.integers(1, len(content) - 1), max_size=40))
+    whole, cut = received(name, []), received(name, cuts)
+    assert [count for _, count in cut.tokens] == [count for _, count in whole.tokens]
+    assert (cut.error, cut.output_tokens, cut.input_tokens) == (whole.error, whole.output_tokens, whole.input_tokens)
+    stamps = [stamp for stamp, _ in cut.tokens]
+    assert stamps == sorted(stamps)
+    assert all(0 < stamp <= cut.end for stamp in stamps)
+
+
+def test_an_event_arrives_with_the_last_byte_of_its_line() -> None:
+    content = recording("vllm_chat.http")
+    line = content.index(b" w418")
+    for cut, late in ((content.index(b"\n", line), True), (content.index(b"\n", line) + 1, False)):
+        stamps = [stamp for stamp, _ in received("vllm_chat.http", [cut]).tokens]
+        assert stamps[0] == 1_000_000
+        assert (stamps[1] == 2_000_000) is late
+
+
+def test_several_stated_tokens_add_their_gap_once() -> None:
+    sink = RowSink("s", 0, protocol("openai-chat"), True, True)
+    content = recording("vllm_interval_4.http")
+    cuts = [content.index(b"data: {", content.index(marker) - 200) for marker in (b"w418", b"w433", b"w473")]
+    sink.add(_Received(content, cuts).raw())
+    table = sink.table()
+    assert table.columns["token_events"][0] == 4
+    assert table.columns["output_tokens"][0] == 12
+    assert sum(count for _, count in table.itl_us["s"]) == 11
+    assert dict(table.itl_us["s"])[0] == 8
+    assert len(table.tokens) == 4
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1), max_size=8),
+       st.sampled_from(["\n", "\r\n", "\r"]))  # fmt: skip
+def test_any_line_ending_gives_the_same_events(texts: list[str], end: str) -> None:
+    body = "".join(f": comment{end}id: 1{end}data: {text}{end}{end}" for text in texts).encode()
+    assert [data.decode() for data, _ in sse_events(body)] == texts
+    assert [body[at : at + 1] in (b"\n", b"\r") for _, at in sse_events(body)] == [True] * len(texts)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400), st.booleans(), st.sampled_from(["openai-chat", "ollama", "custom", "tgi", "oip-v2"]))
+def test_hostile_bodies_are_classified_never_raised(body: bytes, stream: bool, api: str) -> None:
+    asked = protocol(api)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    raw: Raw = (0, 0, 0, 1, 2, None, [head], [body] if body else [], [(2, 1 if body else 0)], None)
+    response = decode(raw, asked, stream and asked.event is not None)
+    assert response.error is None or response.error in {
+        "malformed_event", "bad_utf8", "error_in_body", "empty_stream", "truncated"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("api", "body", "error"),
+    [
+        ("oip-v2", b'{"model_name":"m","outputs":[{"name":"y","shape":[1],"datatype":"FP32","data":[1.0]}]}', None),
+        ("oip-v2", b'{"error":"bad shape"}', "error_in_body"),
+        ("oip-v2", b'{"hello":1}', "malformed_event"),
+        ("tf-serving", b'{"predictions":[-2.0]}', None),
+        ("tei", b"[[0.1,0.2]]", None),
+        ("openai-embeddings", b'{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":3}}', None),
+        ("openai-chat", b'{"choices":[]}', "malformed_event"),
+        ("openai-chat", b'{"choices":[{"message":{"content":"a"},"finish_reason":"abort"}]}', "error_in_body"),
+        ("tgi", b'{"generated_text":"a","details":{"generated_tokens":3}}', None),
+        ("torchserve", b"[0.5]", None),
+        ("torchserve", b"", "malformed_event"),
+    ],
+)
+def test_plain_answers(api: str, body: bytes, error: str | None) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert decode((0, 0, 0, 1, 2, None, head + body, None, None, None), protocol(api), False).error == error
