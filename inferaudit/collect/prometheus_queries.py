@@ -146,16 +146,22 @@ def _present(names: set[str], concept: str, namespace: str) -> Iterator[Runtime]
 
     Generic names (``http_requests_total``) may be anybody's: they count only within a namespace.
     """
+    shared = {m.name for e in runtimes().values() if e.generic for ms in e.metrics.values() for m in ms}
     for entry in sorted(runtimes().values(), key=lambda entry: entry.generic):
-        if (namespace or not entry.generic) and _first(entry, concept, names) is not None:
+        own = [m for ms in entry.metrics.values() for m in ms if m.name not in shared and _there(m, names)]
+        if (own or namespace) and _first(entry, concept, names) is not None:
             yield entry
 
 
 def _first(entry: Runtime, concept: Any, names: set[str]) -> MetricName | None:
     for metric in entry.metrics.get(concept, []):
-        if {metric.name, f"{metric.name}_bucket", f"{metric.name}_count"} & names:
+        if _there(metric, names):
             return metric
     return None
+
+
+def _there(metric: MetricName, names: set[str]) -> bool:
+    return bool({metric.name, f"{metric.name}_bucket", f"{metric.name}_count"} & names)
 
 
 def _selector(name: str, namespace: str, metric: MetricName | None = None) -> str:
