@@ -52,7 +52,7 @@ def open_rows(checklists: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
     rows: dict[str, Mapping[str, Any]] = {}
     for checklist in checklists:
         for item in checklist["items"]:
-            takes = item.get("attest", "either") != "none" and not item["origins"]
+            takes = item["ask"] is not None and not item["origins"]
             if takes and item["status"] in _OPEN and not (item["attestation"] or {}).get("valid"):
                 rows.setdefault(item["id"], item)
     return list(rows.values())

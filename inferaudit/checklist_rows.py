@@ -16,6 +16,8 @@ from inferaudit.model import Finding, Outcome, Phase, Snapshot
 AUTOMATED = 1.0
 ATTESTED = 0.5
 
+ANY_EVIDENCE = "Evidence that it is so."
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -100,8 +102,8 @@ def _item(
             "valid": valid,
             "detail": attestation.detail,
         },
-        "attest": item.attest,
-        "ask": item.ask or None,
+        # Null where no attestation is taken: what is asked of nobody is not asked.
+        "ask": None if item.attest == "none" else item.ask or ANY_EVIDENCE,
     }
 
 

@@ -17,8 +17,7 @@ from inferaudit.policy import load_policy
 
 def _row(row: str, status: str = "review", **more: Any) -> dict[str, Any]:
     return {"id": row, "title": f"Title of {row}", "phase": "before", "priority": "high", "status": status,
-            "message": "awaits an attestation", "origins": [], "attestation": None, "attest": "either",
-            "ask": "A record.", **more}  # fmt: skip
+            "message": "awaits an attestation", "origins": [], "attestation": None, "ask": "A record.", **more}  # fmt: skip
 
 
 def _report(*rows: dict[str, Any], **more: Any) -> Report:
@@ -39,9 +38,8 @@ INVALID = {"evidence": "docs/x.md", "owner": "ann", "date": "2026-01-01", "expir
     [
         (_row("a"), True),
         (_row("a", "unknown"), True),
-        (_row("a", "unknown", attest="both"), True),
         (_row("a", attestation=INVALID), True),
-        (_row("a", "unknown", attest="none"), False),
+        (_row("a", "unknown", ask=None), False),
         (_row("a", "unknown", attestation={**INVALID, "valid": True}), False),  # what is left, a check must settle
         (_row("a", "fail"), False),
         (_row("a", "pass"), False),

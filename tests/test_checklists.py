@@ -244,6 +244,12 @@ def test_a_check_that_was_not_asked_leaves_the_row_open() -> None:
     assert "not asked: y" in str(row["message"])
 
 
+def test_evidence_is_asked_for_only_where_it_is_taken() -> None:
+    assert [_rows(_one(attest, "x"))["a"]["ask"] for attest in ("none", "either", "both")] == [
+        None, "Evidence that it is so.", "Evidence that it is so.",
+    ]  # fmt: skip
+
+
 def test_a_waived_failure_does_not_satisfy_a_row() -> None:
     waiver = Waiver("x", "ann", "later", "2027-01-01")
     row = _rows(_one("none", "x"), findings=(_finding("x", Outcome.FAIL, waiver),))["a"]
