@@ -1,0 +1,56 @@
+from collections.abc import Iterator
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.scaling import pod_count
+
+
+@check(
+    title="An update keeps the service up",
+    severity=Severity.HIGH,
+    needs=("workload",),
+    remediation=(
+        "Use RollingUpdate with `maxUnavailable: 0` (or fewer than the replicas) and a `maxSurge` for which GPUs "
+        "are free."
+    ),
+    references=("https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#strategy",),
+)
+def strategy(snapshot: Snapshot) -> Iterator[Judgement]:
+    """Recreate ends every replica before the first new one loads: minutes without a service at each change.
+
+    A StatefulSet replaces one pod at a time, and a Rollout has checks of its own.
+    """
+    workload = snapshot.fact("workload")
+    spec = workload.object.get("spec") or {}
+    replicas = workload.replicas or 0
+    if workload.kind == "Deployment":
+        strategy = spec.get("strategy") or {}
+        rolling = strategy.get("rollingUpdate") or {}
+        unavailable = pod_count(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+        surge = pod_count(rolling.get("maxSurge", "25%"), replicas, up=True)
+        seen = Evidence(
+            "spec.strategy", strategy or "RollingUpdate by default", "RollingUpdate that leaves replicas in service"
+        )
+        if strategy.get("type") == "Recreate":
+            yield failed(workload.subject, "Recreate: every update is an outage for as long as the model loads", seen)
+        elif not unavailable and not surge and rolling:
+            yield failed(workload.subject, "neither maxSurge nor maxUnavailable: no update can begin", seen)
+        elif replicas and unavailable >= replicas:
+            yield failed(workload.subject, f"{unavailable} of {replicas} replicas may be gone during an update", seen)
+        else:
+            yield passed(
+                workload.subject, f"at least {replicas - unavailable} of {replicas} replicas stay in service", seen
+            )
+    elif workload.kind in ("StatefulSet", "DaemonSet", "LeaderWorkerSet"):
+        strategy = spec.get("updateStrategy") or spec.get("rolloutStrategy") or {}
+        seen = Evidence(
+            "spec.updateStrategy", strategy or "RollingUpdate by default", "RollingUpdate with several replicas"
+        )
+        if strategy.get("type") == "OnDelete":
+            yield failed(workload.subject, "OnDelete: an update does nothing until somebody deletes pods", seen)
+        elif replicas == 1:
+            yield failed(workload.subject, "one replica: every update is an outage", seen)
+        else:
+            yield passed(workload.subject, "pods are replaced one after the other", seen)
+    else:
+        shown = Evidence("kind", workload.kind, "a Deployment or StatefulSet")
+        yield not_applicable(workload.subject, f"a {workload.kind} is updated by its own controller", shown)
