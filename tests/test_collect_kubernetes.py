@@ -88,6 +88,7 @@ class Server:
         self.url = url
         self.seen: Counter[str] = Counter()
         self.accepts: dict[str, str] = {}
+        self.credentials: set[str] = set()
         self.rules: list[Handler] = []
         self.groups = DISCOVERY
         self.stale = ""
@@ -137,6 +138,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
             url = urllib.parse.urlsplit(self.path)
             fake.seen[url.path] += 1
             fake.accepts[url.path] = self.headers["Accept"]
+            fake.credentials.add(self.headers["Authorization"])
             code, headers, body = fake.answer(url.path, dict(urllib.parse.parse_qsl(url.query)))
             self.send_response(code)
             for name, value in headers.items():
@@ -314,6 +316,34 @@ def test_an_unreachable_server_is_one_error(server: Server) -> None:
     assert error is not None
     assert error.reason.startswith("the API server http://127.0.0.1:9 cannot be reached")
     assert "\n" not in error.reason
+
+
+def test_files_still_say_what_they_say_without_the_cluster(server: Server, tmp_path: Path) -> None:
+    server.on("/api", status(401))
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"apiVersion": "apps/v1", "kind": "Deployment", **DEPLOYMENT}))
+    facts = merged(load_manifests(ManifestsPlan(paths=(str(tmp_path / "m.yaml"),))), server.plan())
+    assert facts["workload"].value.subject == "deployment/ml/chat"
+    assert [c["name"] for c in facts["workload.containers"].value] == ["s"]
+    for name in ("workload.pods", "service.services", "service.pdbs", "cluster.nodes"):
+        assert facts[name].error is not None, name
+        assert "401" in facts[name].error.reason  # not "no PDB": the cluster's were not seen
+
+
+def test_credentials_of_a_plug_in(server: Server, tmp_path: Path) -> None:
+    said = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "from-plugin"},
+    }
+    plugin = tmp_path / "plugin"
+    plugin.write_text(f"#!/bin/sh\necho '{json.dumps(said)}'\n")
+    plugin.chmod(0o755)
+    config = json.loads(server.kubeconfig.read_text())
+    how = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "interactiveMode": "Never"}
+    config["users"][0]["user"] = {"exec": how}
+    server.kubeconfig.write_text(json.dumps(config))
+    assert collect(server)["workload"].error is None
+    assert server.credentials == {"Bearer from-plugin"}
 
 
 def test_a_group_that_does_not_answer_is_not_an_absent_one(server: Server) -> None:
@@ -577,6 +607,28 @@ def test_half_the_permissions_give_half_the_facts(gpu_service: ControlPlane) -> 
         assert error.remedy == "inferaudit generate rbac"
     assert facts["service.pdbs"].error is not None
     assert facts["service.pdbs"].error.reason == "may not list poddisruptionbudgets in llm-prod: forbidden"
+
+
+@pytest.mark.controlplane
+def test_a_server_that_cannot_be_trusted(gpu_service: ControlPlane, tmp_path: Path) -> None:
+    config = json.loads(gpu_service.kubeconfig.read_text())
+    del config["clusters"][0]["cluster"]["certificate-authority"]
+    (tmp_path / "config").write_text(json.dumps(config))
+    facts = collect_kubernetes(KubernetesPlan(kubeconfig=str(tmp_path / "config"), namespace="llm-prod"))
+    (error,) = {fact.error for fact in facts.values()}
+    assert error is not None
+    assert "CERTIFICATE_VERIFY_FAILED" in error.reason
+
+
+@pytest.mark.controlplane
+def test_the_network_need_not_be_trusted_when_the_kubeconfig_says_so(gpu_service: ControlPlane, tmp_path: Path) -> None:
+    config = json.loads(gpu_service.kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    del cluster["certificate-authority"]
+    cluster["insecure-skip-tls-verify"] = True
+    (tmp_path / "config").write_text(json.dumps(config))
+    plan = KubernetesPlan(kubeconfig=str(tmp_path / "config"), namespace="llm-prod", needs=frozenset({"workload"}))
+    assert collect_kubernetes(plan)["workload"].error is None
 
 
 @pytest.mark.controlplane

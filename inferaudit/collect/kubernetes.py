@@ -20,7 +20,16 @@ from inferaudit.kube.nodes import serving_nodes
 from inferaudit.kube.references import walk
 from inferaudit.kube.related import Surroundings, role_of
 from inferaudit.kube.types import Node
-from inferaudit.kube.view import ManifestObjects, Object, OverlayView, UnreadError, View, name_of, namespace_of
+from inferaudit.kube.view import (
+    ManifestObjects,
+    Object,
+    OverlayView,
+    UnreadError,
+    UnseenView,
+    View,
+    name_of,
+    namespace_of,
+)
 from inferaudit.kube.workloads import containers_of
 from inferaudit.model import Fact, FactError
 from inferaudit.plan import KubernetesPlan
@@ -83,12 +92,12 @@ def collect_kubernetes(
     """
     client = connect(plan)
     progress(f"cluster: {client.url}")
+    wanted = _wanted(plan)
     try:
         served = discover(client)
     except ApiError as error:
-        return _all(error.error)
+        return _pick(_without_cluster(error.error, plan, overlay), wanted)
     reader = Reader(client, served, plan.concurrency)
-    wanted = _wanted(plan)
     facts = {
         "cluster.version": _read(lambda: version(client)),
         "cluster.crds": Fact(served.resources),
@@ -145,6 +154,18 @@ def _pick(facts: dict[str, Fact], wanted: Callable[[str], bool]) -> dict[str, Fa
 
 def _all(error: FactError) -> dict[str, Fact]:
     return {spec.name: Fact(error=error) for spec in FACTS}
+
+
+def _without_cluster(error: FactError, plan: KubernetesPlan, overlay: ManifestObjects | None) -> dict[str, Fact]:
+    """One error for all, but for what files say of the workload by themselves."""
+    facts = _all(error)
+    if overlay is not None:
+        chosen = choose(overlay.candidates(), plan.workload, plan.namespace, "the manifests")
+        view = OverlayView(overlay.view, UnseenView(error))
+        workload = describe(view, chosen, overlay.sources.get(object_subject(chosen)))
+        facts |= service_facts(view, workload, lambda _: True)
+        facts["manifests.locations"] = Fact(dict(overlay.sources))
+    return facts
 
 
 def _read(read: Callable[[], object]) -> Fact:

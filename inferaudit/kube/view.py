@@ -153,6 +153,20 @@ class StoredView:
         return next((obj for obj in listed if name_of(obj) == name), None)
 
 
+@dataclass(frozen=True)
+class UnseenView:
+    """A cluster that does not answer: one error for whatever is asked."""
+
+    error: FactError
+    live: bool = True
+
+    def list(self, kind: Kind, namespace: str | None) -> Sequence[Object]:
+        raise UnreadError(self.error)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        raise UnreadError(self.error)
+
+
 def _not_asked(kind: Kind) -> FactError:
     return FactError(FactErrorKind.OUT_OF_VIEW, f"no check asked for {kind.plural}", source=f"unread {kind.plural}")
 
