@@ -14,6 +14,7 @@ from typing import Any
 
 from inferaudit.benchmark import benchmark_section, judged_stage, row_values, stage_outcomes
 from inferaudit.errors import MissingFactError
+from inferaudit.gpu_series import gpu_series
 from inferaudit.latency import (
     Window,
     decide,
@@ -61,7 +62,11 @@ def benchmark_of(snapshot: Snapshot, policy: Policy) -> dict[str, Any] | None:
         result, records = snapshot.fact("load.result"), snapshot.fact("load.records")
     except MissingFactError:
         return None
-    return benchmark_section(result, records, {o.dimension: o.target for o in policy.objectives})
+    section = benchmark_section(result, records, {o.dimension: o.target for o in policy.objectives})
+    if snapshot.error("load.gpu_samples") is None:
+        gpus = None if snapshot.error("nvml.gpus") else snapshot.fact("nvml.gpus")
+        section["series"]["gpu"] = gpu_series(snapshot.fact("load.gpu_samples"), result.started_ns, gpus)
+    return section
 
 
 def judge_objectives(snapshot: Snapshot, objectives: Sequence[Objective]) -> list[ObjectiveResult]:

@@ -1,0 +1,34 @@
+"""``make bench``: every table of this folder, one after the other; ``python -m benchmarks NAME…`` picks some."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# These build or install heavy parts (aiperf, guidellm; 100 000 pods): by name only.
+HEAVY = {"load_cost", "collect_scale"}
+SHARED = {"__main__", "load_common"}
+
+
+def main() -> int:
+    """Run the tables; 1 when any breaks its bound."""
+    names = [p.stem for p in sorted(HERE.glob("*.py")) if p.stem not in SHARED]
+    wanted = sys.argv[1:] or [name for name in names if name not in HEAVY]
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        print(f"no table is called {unknown[0]}; there are {', '.join(names)}", file=sys.stderr)
+        return 2
+    broken = 0
+    for name in wanted:
+        print(f"\n## {name}\n", flush=True)
+        broken += subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False).returncode != 0
+    left = sorted(HEAVY - set(wanted))
+    if left and not sys.argv[1:]:
+        print(f"\nNot run, since they install or build heavy parts: python -m benchmarks {' '.join(left)}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
