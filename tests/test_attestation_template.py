@@ -17,7 +17,8 @@ from inferaudit.policy import load_policy
 
 def _row(row: str, status: str = "review", **more: Any) -> dict[str, Any]:
     return {"id": row, "title": f"Title of {row}", "phase": "before", "priority": "high", "status": status,
-            "message": "awaits an attestation", "origins": [], "attestation": None, "ask": "A record.", **more}  # fmt: skip
+            "message": "awaits an attestation", "origins": [], "attestation": None, "ask": "A record.",
+            **more}  # fmt: skip
 
 
 def _report(*rows: dict[str, Any], **more: Any) -> Report:
