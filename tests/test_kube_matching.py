@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from inferaudit.kube.quantity import gpu_quantities, millis, parse_quantity, whole
 from inferaudit.kube.selectors import (
-    format_selector,
     matches_labels,
     node_admits,
     node_is_wanted,
@@ -111,13 +110,6 @@ def test_a_selector_of_pods_without_labels() -> None:
     assert selects({}, None)
     assert not selects({"matchLabels": {"a": "b"}}, None)
     assert matches_labels(None, None)
-
-
-def test_selector_as_a_query() -> None:
-    assert format_selector(None) is None
-    both = {"matchLabels": {"a": "b"}, **expression("c", "NotIn", "d", "e")}
-    assert format_selector(both) == "a=b,c notin (d,e)"
-    assert format_selector(expression("c", "DoesNotExist")) == "!c"
 
 
 def node(**fields: Any) -> Node:

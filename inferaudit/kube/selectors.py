@@ -113,15 +113,3 @@ def node_admits(pod_spec: Mapping[str, Any], node: Node) -> bool:
     unschedulable = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
     taints = [*node.taints, unschedulable] if node.unschedulable else node.taints
     return node_is_wanted(pod_spec, node) and not untolerated(pod_spec.get("tolerations"), taints)
-
-
-def format_selector(selector: Mapping[str, Any] | None) -> str | None:
-    """A LabelSelector as a ``labelSelector`` query; None for one that selects nothing."""
-    if selector is None:
-        return None
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for term in selector.get("matchExpressions") or ():
-        key, values = term.get("key"), ",".join(term.get("values") or ())
-        form = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": f"{key}"}
-        parts.append(form.get(str(term.get("operator")), f"!{key}"))
-    return ",".join(parts)
