@@ -108,7 +108,8 @@ def evaluate(
     drafts: list[_Draft] = []
     for check in checks:
         outside = _outside(check, policy.scope)
-        drafts += [_Draft(check, outside)] if outside else _judge(check, snapshot, policy.parameters.get(check.id, {}))
+        judged = [_Draft(check, outside)] if outside else _judge(check, snapshot, policy.parameters.get(check.id, {}))
+        drafts += [_in_view(draft, policy.scope) for draft in judged]
     drafts += _scope_drafts(drafts, policy, snapshot)
     drafts += _collection_drafts(drafts)
     return _stamp(drafts, snapshot, policy)
@@ -141,6 +142,15 @@ def _outside(check: Check, scope: Sequence[Scope]) -> Judgement | None:
         covered.add(Scope.CLUSTER)
     missing = sorted(words - covered)
     return not_applicable(None, f"outside the scope: {', '.join(missing)} not in it") if missing else None
+
+
+def _in_view(draft: _Draft, scope: Sequence[Scope]) -> _Draft:
+    """In the scope `manifests` what files happen not to hold is no open question: the audit is of these files."""
+    files_alone = Scope.MANIFESTS in scope and Scope.CLUSTER not in scope
+    error = draft.blinded_by
+    if files_alone and error and error.kind is FactErrorKind.OUT_OF_VIEW:
+        return _Draft(draft.check, not_applicable(None, f"not in these files: {error.reason}"))
+    return draft
 
 
 def _judge(check: Check, snapshot: Snapshot, params: dict[str, Any]) -> list[_Draft]:

@@ -124,6 +124,16 @@ def test_the_manifests_scope_leaves_out_what_needs_a_live_cluster() -> None:
     assert "audit-scope" not in said
 
 
+def test_what_the_files_do_not_hold_is_unknown_of_a_cluster_and_no_question_of_the_files() -> None:
+    error = FactError(FactErrorKind.OUT_OF_VIEW, "the manifests hold no Ingress", source="files")
+    asks = make("a-ingress", [passed("x", "right")], needs=("service.ingresses",))
+    seen = snapshot(service__ingresses=error)
+    assert judged([OK, asks], seen)["a-ingress"].outcome is Outcome.UNKNOWN
+    assert verdict([OK, asks], seen) is Verdict.INCOMPLETE
+    assert judged([OK, asks], seen, scope=["manifests"])["a-ingress"].outcome is Outcome.NOT_APPLICABLE
+    assert verdict([OK, asks], seen, scope=["manifests"]) is Verdict.GO
+
+
 def test_a_denied_read_is_one_finding_that_gates_and_explains_the_rest() -> None:
     blind = [make(f"a-{i}", [passed("x", "right")], needs=("cluster.nodes",), severity=Severity.LOW) for i in range(3)]
     findings = evaluate(catalog(OK, *blind), snapshot(cluster__nodes=DENIED), Policy.model_validate({"scope": ["cluster"]}))

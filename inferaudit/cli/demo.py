@@ -15,6 +15,7 @@ HOW_TO_READ = """
 How to read it
   {folder}/report.html   open it in a browser: verdict, blockers with remedies, checklist, SLA, every finding
   {folder}/report.json   for programs; report.md for a pull request, report.xml (JUnit) for CI
+  {folder}/service.yaml  the sample manifests: mend one and run `inferaudit run --manifests {folder}/service.yaml`
   {folder}/snapshot      what was seen; `inferaudit evaluate {folder}/snapshot` judges it again, offline
 
 The verdict is {verdict}: the sample service has faults on purpose, no cluster was asked and no GPU was seen, so it
@@ -41,11 +42,11 @@ def demo(
     import sys
     import tempfile
 
-    from inferaudit.cli.outputs import Output, deliver, verdict_line
+    from inferaudit.catalog import load_catalog
+    from inferaudit.cli.outputs import Output, deliver, verdict_line, write_text
     from inferaudit.cli.progress import Reporter
     from inferaudit.cli.session import Flags, gather
     from inferaudit.demo_server import demo_server
-    from inferaudit.catalog import load_catalog
     from inferaudit.planning import overridden
     from inferaudit.policy import Policy
     from inferaudit.report import audit_report
@@ -54,6 +55,8 @@ def demo(
     from inferaudit.snapshot import load as load_snapshot
 
     reporter = Reporter(quiet=quiet, progress=not no_progress)
+    manifests = folder / "service.yaml"
+    write_text(manifests, (resource_folder("templates") / "demo" / "service.yaml").read_text("utf-8"))
     with tempfile.TemporaryDirectory(prefix="inferaudit-demo-") as scratch:
         reporter.note("starting llama.cpp with a tiny random model")
         with demo_server(Path(scratch)) as url:
@@ -66,9 +69,8 @@ def demo(
                     "load": {"profile": "sla", "concurrency": 4, "duration": duration, "output_tokens": "16"},
                 },
             )
-            flags = Flags(manifests=(str(resource_folder("templates") / "demo"),), yes=True)
+            flags = Flags(manifests=(str(manifests),), yes=True)
             collected = gather(flags, policy, reporter)
-    folder.mkdir(parents=True, exist_ok=True)
     dump(collected.snapshot, folder / "snapshot")
     report = audit_report(load_catalog(), load_snapshot(folder / "snapshot"), policy)
     files = {"html": "html", "json": "json", "markdown": "md", "junit": "xml", "sarif": "sarif", "csv": "csv"}
