@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from inferaudit.errors import UsageError
+from inferaudit.model import Snapshot
 from inferaudit.subjects import object_subject
 from inferaudit.units import parse_duration_s
 
@@ -29,7 +30,7 @@ Concern = Literal[
 ]
 
 _LATENCY = (
-    r"latency|_duration|time_to_first_token|ttft|inter_token|time_per_output_token|response_time|request_seconds"
+    r"latency|_duration|time_to_first_token|ttft|first_response|inter_token|time_per_output_token|response_time|request_seconds"
     r"|predict_seconds|upstream_rq_time"
 )
 _EXPRESSIONS: Mapping[str, str] = {
@@ -50,6 +51,11 @@ _STATUS = re.compile(r'\b(status|code|status_code|response_code|http_response_co
 _STALE = r"time\(\)\s*-|timestamp\(|_age_|staleness|freshness"
 _STALE_OF = r"model|revision|train|weight|checkpoint|feature|index|deployed"
 _RATES = r"\b(?:rate|irate|increase)\("
+_SERVING = re.compile(
+    r"\b(?:ray_)?(?:vllm|sglang|llamacpp|trtllm)[:_]|\btgi_|\bte_(?:request|queue|embed|batch)|\bnv_(?:inference|gpu|trt)"
+    r"|\bDCGM_|\bray_serve_|\bbentoml_|\bts_(?:inference|queue)|\bmodel_infer_request|tensorflow[:_]serving"
+    r"|\brequest_predict_seconds|\binference_(?:pool|objective|model|extension)_|\bmodel_(?:revision|age)"
+)
 _MATCHER = re.compile(r'\b(?:exported_|kubernetes_|destination_|destination_service_)?namespace\s*(=~|=)\s*"([^"]*)"')
 
 
@@ -95,11 +101,22 @@ def loaded_alerts(rules: Iterable[Any]) -> list[Alert]:
     ]
 
 
+def known_alerts(snapshot: Snapshot) -> list[Alert]:
+    """The alerts of ``service.rules`` and ``prometheus.rules``; either may be missing, and when both are, it raises."""
+    found = []
+    if snapshot.error("service.rules") is None or snapshot.error("prometheus.rules") is not None:
+        found += alerts_of(snapshot.fact("service.rules"))
+    if snapshot.error("prometheus.rules") is None:
+        # The same rule comes from both sides; its object is the one to edit.
+        names = {alert.name for alert in found}
+        found += [each for each in loaded_alerts(snapshot.fact("prometheus.rules")) if each.name not in names]
+    return found
+
+
 def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
     """What the alert watches of the service in `namespace`; empty for one that names other namespaces only."""
     expr = alert.expr
-    spaces = _MATCHER.findall(expr)
-    if spaces and not any(_covers(op, value, namespace) for op, value in spaces):
+    if not _is_about(alert, namespace):
         return frozenset()
     found: set[Concern] = {
         concern  # type: ignore[misc]
@@ -119,6 +136,20 @@ def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
     if re.search(_RATES, expr) and "errors" not in found and compared:
         found.add("traffic")
     return frozenset(found)
+
+
+def _is_about(alert: Alert, namespace: str) -> bool:
+    """A cluster holds hundreds of rules. One is about the service when it names its namespace or lies in it, or names
+    none and looks at metrics that only model servers and GPUs have, or at every target there is."""
+    spaces = _MATCHER.findall(alert.expr)
+    if spaces:
+        return any(_covers(operator, value, namespace) for operator, value in spaces)
+    if alert.subject.split("/")[1:2] == [namespace] or alert.labels.get("namespace") == namespace:
+        return True
+    if namespace and re.search(rf'"[^"]*(?<![\w-]){re.escape(namespace)}(?![\w-])[^"]*"', alert.expr):
+        return True
+    everything = re.search(r"\bup\s*==\s*0", alert.expr) is not None
+    return everything or _SERVING.search(alert.expr) is not None
 
 
 def _covers(operator: str, value: str, namespace: str) -> bool:

@@ -1,0 +1,30 @@
+from collections.abc import Iterator
+
+from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+
+
+@check(
+    title="An alert watches the error budget",
+    severity=Severity.LOW,
+    needs=("workload",),
+    optional=("service.rules", "prometheus.rules"),
+    remediation=(
+        "Add multi-window burn-rate alerts on the availability objective; `inferaudit generate slo` writes them."
+    ),
+    references=("https://sre.google/workbook/alerting-on-slos/", "https://prometheus.io/docs/practices/alerting/"),
+)
+def alert_burn_rate(snapshot: Snapshot) -> Iterator[Judgement]:
+    """A fixed threshold is either too slow for an outage or too loud for a bad minute.
+
+    Burn rates over two windows are both quick and quiet.
+    """
+    workload = snapshot.fact("workload")
+    found = [a for a in known_alerts(snapshot) if "burn_rate" in concerns(a, workload.namespace)]
+    seen = Evidence("alerting rules", [a.path for a in found] or None, "the burn rate of the error budget")
+    if found:
+        yield passed(
+            workload.subject, f"{', '.join(a.name for a in found[:3])} watches the burn rate of the error budget", seen
+        )
+    else:
+        yield failed(workload.subject, "no alert watches how fast the error budget burns", seen)

@@ -1,0 +1,29 @@
+from collections.abc import Iterator
+
+from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+
+
+@check(
+    title="An alert watches the error rate",
+    severity=Severity.MEDIUM,
+    needs=("workload",),
+    optional=("service.rules", "prometheus.rules"),
+    remediation=(
+        "Add an alert on the ratio of failed requests above 0.1 % for two minutes; `inferaudit generate alerts` "
+        "writes the rule for this runtime's metrics."
+    ),
+    references=("https://sre.google/workbook/alerting-on-slos/", "https://prometheus.io/docs/practices/alerting/"),
+)
+def alert_errors(snapshot: Snapshot) -> Iterator[Judgement]:
+    """A new version that answers 500 to one request in a hundred breaks a 99.9 % objective ten times over.
+
+    The rule should fire within minutes, and be critical.
+    """
+    workload = snapshot.fact("workload")
+    found = [a for a in known_alerts(snapshot) if "errors" in concerns(a, workload.namespace)]
+    seen = Evidence("alerting rules", [a.path for a in found] or None, "errors")
+    if found:
+        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches errors", seen)
+    else:
+        yield failed(workload.subject, "no alert watches how many requests fail", seen)

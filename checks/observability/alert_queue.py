@@ -1,0 +1,29 @@
+from collections.abc import Iterator
+
+from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+
+
+@check(
+    title="An alert watches the queue",
+    severity=Severity.MEDIUM,
+    needs=("workload",),
+    optional=("service.rules", "prometheus.rules"),
+    remediation=(
+        "Add an alert on waiting requests, for example more than 50 for two minutes; `inferaudit generate alerts` "
+        "writes the rule for this runtime's metrics."
+    ),
+    references=("https://sre.google/workbook/alerting-on-slos/", "https://prometheus.io/docs/practices/alerting/"),
+)
+def alert_queue(snapshot: Snapshot) -> Iterator[Judgement]:
+    """The queue grows before the latency does, and tells that replicas are missing.
+
+    Alerted on in time, it leaves minutes in which to scale.
+    """
+    workload = snapshot.fact("workload")
+    found = [a for a in known_alerts(snapshot) if "queue" in concerns(a, workload.namespace)]
+    seen = Evidence("alerting rules", [a.path for a in found] or None, "the queue")
+    if found:
+        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches the queue", seen)
+    else:
+        yield failed(workload.subject, "no alert watches how many requests wait", seen)

@@ -1,0 +1,29 @@
+from collections.abc import Iterator
+
+from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+
+
+@check(
+    title="An alert watches whether replicas can be scraped",
+    severity=Severity.MEDIUM,
+    needs=("workload",),
+    optional=("service.rules", "prometheus.rules"),
+    remediation=(
+        "Add an alert on `up == 0` and on `absent(up)` for the service's job; `inferaudit generate alerts` writes "
+        "the rule for this runtime's metrics."
+    ),
+    references=("https://sre.google/workbook/alerting-on-slos/", "https://prometheus.io/docs/practices/alerting/"),
+)
+def alert_target_down(snapshot: Snapshot) -> Iterator[Judgement]:
+    """Every other alert is silent when its metrics are gone.
+
+    A target that is down, or absent, must wake somebody by itself.
+    """
+    workload = snapshot.fact("workload")
+    found = [a for a in known_alerts(snapshot) if "target_down" in concerns(a, workload.namespace)]
+    seen = Evidence("alerting rules", [a.path for a in found] or None, "targets that are down")
+    if found:
+        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches targets that are down", seen)
+    else:
+        yield failed(workload.subject, "no alert fires when metrics stop coming", seen)

@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+
+from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+
+
+@check(
+    title="An alert watches for a sudden change of traffic",
+    severity=Severity.LOW,
+    needs=("workload",),
+    optional=("service.rules", "prometheus.rules"),
+    remediation=(
+        "Add an alert that compares the request rate with an hour ago; `inferaudit generate alerts` writes the "
+        "rule for this runtime's metrics."
+    ),
+    references=("https://sre.google/workbook/alerting-on-slos/", "https://prometheus.io/docs/practices/alerting/"),
+)
+def alert_traffic(snapshot: Snapshot) -> Iterator[Judgement]:
+    """When traffic stops arriving, no request is slow and none fails.
+
+    A surge is worth knowing before the queue is full.
+    """
+    workload = snapshot.fact("workload")
+    found = [a for a in known_alerts(snapshot) if "traffic" in concerns(a, workload.namespace)]
+    seen = Evidence("alerting rules", [a.path for a in found] or None, "sudden changes of traffic")
+    if found:
+        yield passed(
+            workload.subject, f"{', '.join(a.name for a in found[:3])} watches sudden changes of traffic", seen
+        )
+    else:
+        yield failed(workload.subject, "no alert compares the traffic with what is usual", seen)

@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+
+from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+
+
+@check(
+    title="An alert watches for XID errors",
+    severity=Severity.MEDIUM,
+    needs=("workload",),
+    optional=("service.rules", "prometheus.rules"),
+    remediation=(
+        "Add an alert on DCGM's XID metric; `inferaudit generate alerts` writes the rule for this runtime's metrics."
+    ),
+    references=("https://sre.google/workbook/alerting-on-slos/", "https://prometheus.io/docs/practices/alerting/"),
+)
+def alert_xid(snapshot: Snapshot) -> Iterator[Judgement]:
+    """The driver reports a failing GPU as an XID, often hours before it falls off the bus.
+
+    The gauge of the exporter keeps the last value for ever: use changes, or the windowed counter.
+    """
+    workload = snapshot.fact("workload")
+    found = [a for a in known_alerts(snapshot) if "xid" in concerns(a, workload.namespace)]
+    if not workload.uses_gpu:
+        yield not_applicable(workload.subject, "serves on CPU", Evidence("resources", None, "a GPU workload"))
+        return
+    seen = Evidence("alerting rules", [a.path for a in found] or None, "XID errors")
+    if found:
+        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches XID errors", seen)
+    else:
+        yield failed(workload.subject, "no alert watches what the GPU driver reports", seen)

@@ -1,0 +1,67 @@
+from collections.abc import Iterator
+from typing import Any
+
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.engine_args import serving_engines
+from inferaudit.kube.types import Workload
+from inferaudit.scraping import scrapes_of
+
+
+@check(
+    title="Prometheus scrapes the engine",
+    severity=Severity.MEDIUM,
+    needs=("workload", "workload.containers", "service.services"),
+    optional=("service.monitors", "prometheus.targets"),
+    remediation=(
+        "Add a ServiceMonitor (or PodMonitor) whose selector and port are those of the Service, with the "
+        "runtime's own path."
+    ),
+    references=("https://prometheus-operator.dev/docs/developer/getting-started/",),
+)
+def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
+    """A monitor that selects nothing is valid, and nobody is told: the dashboards are empty on the day they are
+    needed.
+
+    Followed from the monitor over the Service to the port of the container; annotations count where they are used
+    instead. What Prometheus itself reports as its targets counts too.
+    """
+    workload = snapshot.fact("workload")
+    containers = [c for c in snapshot.fact("workload.containers") if c["role"] != "init"]
+    services = snapshot.fact("service.services")
+    monitors = snapshot.fact("service.monitors") if snapshot.error("service.monitors") is None else []
+    targets = snapshot.fact("prometheus.targets") if snapshot.error("prometheus.targets") is None else []
+    mine = [t for t in targets if t.labels.get("namespace") == workload.namespace and _about(t, workload)]
+    found = scrapes_of(monitors, services, containers, workload)
+    engines = [engine for _, engine in serving_engines(containers)]
+    paths = {e.profile.metrics_path for e in engines if e.known}
+    good = [s for s in found if not s.faults and (not paths or s.path in paths or len(found) > 1)]
+    seen = Evidence(
+        "monitors", [f"{s.subject} {s.path} on {s.port}" for s in found] or None, "one that selects the service"
+    )
+    faults = [f"{s.subject}: {fault}" for s in found for fault in s.faults]
+    if good:
+        yield passed(workload.subject, f"{good[0].subject} fetches {good[0].path} of port {good[0].port}", seen)
+    elif mine:
+        yield passed(
+            workload.subject, f"Prometheus has {len(mine)} targets of it", Evidence("targets", len(mine), ">= 1")
+        )
+    elif faults:
+        yield failed(workload.subject, "; ".join(faults), seen)
+    elif found:
+        yield failed(
+            workload.subject, f"{found[0].subject} asks {found[0].path}; the metrics are at {', '.join(paths)}", seen
+        )
+    elif snapshot.error("service.monitors") is not None:
+        snapshot.fact("service.monitors")
+    elif monitors:
+        yield failed(workload.subject, f"{len(monitors)} monitors, none of which selects its Service or pods", seen)
+    else:
+        yield failed(workload.subject, "neither a monitor nor an annotation has its metrics fetched", seen)
+
+
+def _about(target: Any, workload: Workload) -> bool:
+    labels = target.labels
+    return str(labels.get("pod", "")).startswith(f"{workload.name}-") or workload.name in (
+        labels.get("service"),
+        target.job,
+    )
