@@ -34,7 +34,13 @@ def alert_threshold(snapshot: Snapshot) -> Iterator[Judgement]:
             metric = "e2e"
         else:
             continue
-        unit = 1e3 if re.search(r"_ms\b|_milliseconds", alert.expr) else 1e6 if re.search(r"_us\b", alert.expr) else 1.0
+        unit = (
+            1e3
+            if re.search(r"_ms(?:_bucket)?\b|_milliseconds", alert.expr)
+            else 1e6
+            if re.search(r"_us(?:_bucket)?\b|microseconds", alert.expr)
+            else 1.0
+        )
         target, seconds = targets.get(metric), limit / unit
         seen = Evidence(alert.path, f"{seconds:g} s", f"{target:g} s" if target else "an objective")
         if target is None:
