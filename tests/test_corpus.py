@@ -1,0 +1,35 @@
+"""A right service raises no alarm; each of the corpus' single faults is found, on the right object, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from corpus import corpus
+
+FAULTS = corpus.faults()
+
+
+def test_the_right_service_is_right(tmp_path: Path) -> None:
+    findings = corpus.audit(corpus.dump(), tmp_path, {})
+    assert [corpus.describe(finding) for finding in findings if corpus.troubling(finding)] == []
+
+
+def test_there_are_enough_faults() -> None:
+    assert len(FAULTS) >= 100
+    assert sum(bool(fault.missing) for fault in FAULTS) <= 5
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, marks=pytest.mark.xfail(strict=True, reason=fault.missing) if fault.missing else ())
+        for fault in FAULTS
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_a_fault_is_found_and_nothing_else(fault: corpus.Fault, tmp_path: Path) -> None:
+    said = corpus.diagnose(fault, tmp_path)
+    assert said.overlooked == []
+    assert said.false_alarms == []
+    assert all(finding.evidence for finding in said.found), "a finding quotes what it saw"
