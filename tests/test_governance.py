@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferaudit.catalog import load_catalog
+from inferaudit.evaluate import Selection, evaluate
 from inferaudit.governance import ROLLBACK, age_days, entry, field, figure, measured, missing, slug, words
+from inferaudit.model import Fact, Outcome, Severity, Snapshot, Target
+from inferaudit.policy import Policy
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,23 @@ def test_objectives_are_missed_only_where_something_is_measured() -> None:
     assert measured({"scope": ["manifests"]}) is False
     assert measured({"scope": ["endpoint", "load"]}) is True
     assert measured({}) is True
+
+
+@pytest.mark.parametrize(
+    "scope", [["load"], ["metrics"], ["manifests"], ["cluster", "gpu", "endpoint", "load", "metrics"]]
+)
+@pytest.mark.parametrize("slo", [{"ttft_p99": "500ms"}, {"ttft_p99": "500ms", "error_rate": "0.1%"}, "template"])
+def test_governance_gates_no_service_that_has_an_objective(scope: list[str], slo: Any) -> None:
+    facts = {"process.attestations": Fact([])}
+    snapshot = Snapshot(collected_at="2026-11-22T12:00:00Z", target=Target(), facts=facts)
+    policy = Policy.model_validate({"scope": scope, "slo": slo})
+    findings = [f for f in evaluate(load_catalog(), snapshot, policy, Selection(("process",))) if f.group == "process"]
+    assert [f.check for f in findings if f.gates] == []
+    assert all(f.severity is Severity.LOW for f in findings if f.outcome in (Outcome.FAIL, Outcome.UNKNOWN) and f.due)
+
+
+def test_rendered_manifests_need_no_objective_to_be_go() -> None:
+    snapshot = Snapshot(collected_at="2026-11-22T12:00:00Z", target=Target(), facts={})
+    policy = Policy.model_validate({"scope": ["manifests"]})
+    found = evaluate(load_catalog(), snapshot, policy, Selection(("process-slo-defined",)))
+    assert {f.outcome for f in found if f.check == "process-slo-defined"} == {Outcome.NOT_APPLICABLE}
