@@ -66,10 +66,7 @@ def _unknown_model(asked: Asked) -> ActiveProbe | None:
 
 def _probe(asked: Asked, kind: str, route: str, sent: str, reply: Reply) -> ActiveProbe:
     text = reply.text
-    try:
-        is_json = isinstance(json.loads(text), dict | list) if text.strip() else None
-    except ValueError:
-        is_json = False
+    is_json = isinstance(reply.json, dict | list) if text.strip() else None
     leak = next((name for name, pattern in _LEAKS.items() if pattern.search(text[:20_000])), None)
     return ActiveProbe(
         kind=kind,

@@ -114,10 +114,7 @@ def _run(asked: Asked, item: Item, name: str) -> GoldenResult:
             name=scrub(name, 80), passed=None, expected=expected, observed=observed, status=reply.status, ms=reply.ms,
             error=error,
         )  # fmt: skip
-    try:
-        document = json.loads(reply.text)
-    except ValueError:
-        document = None
+    document = reply.json
     text = answer_text(document, reply.text)
     passed = _holds(item.expect, text, document)
     return GoldenResult(

@@ -58,10 +58,7 @@ class Asked:
         model = quote(self.model, safe="")
         suffix = f"/v2/models/{model}" if self.wire.name == "oip-v2" else f"/v1/models/{model}/metadata"
         reply = self.http.get(suffix)
-        try:
-            return json.loads(reply.text) if reply.status == 200 else None
-        except ValueError:
-            return None
+        return reply.json if reply.status == 200 else None
 
 
 def plain_request(asked: Asked) -> PlainAnswer | FactError:

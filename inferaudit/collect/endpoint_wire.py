@@ -6,12 +6,12 @@ documentation of TGI, TEI, Ollama and llama.cpp.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
+from inferaudit.collect.http_client import parse_json
 from inferaudit.facts.endpoint import Usage
 
 PROMPT = "Say hello in one short sentence."
@@ -94,20 +94,19 @@ def tensor_body(api: str, metadata: Any) -> Json | None:
     if not isinstance(metadata, dict):
         return None
     if api == "oip-v2":
-        inputs = [_oip_input(tensor) for tensor in metadata.get("inputs") or [] if isinstance(tensor, dict)]
+        inputs = [_oip_input(tensor) for tensor in _items(metadata.get("inputs")) if isinstance(tensor, dict)]
         return {"id": "inferaudit", "inputs": inputs} if inputs and None not in inputs else None
-    signature = metadata
+    signature: Any = metadata
     for step in ("metadata", "signature_def", "signature_def", "serving_default", "inputs"):
         signature = signature.get(step) if isinstance(signature, dict) else None
     if not isinstance(signature, dict) or not signature:
         return None
     columns = {}
     for name, tensor in signature.items():
-        sizes = [d.get("size", "1") for d in ((tensor or {}).get("tensor_shape") or {}).get("dim") or []]
-        shape = _shape(sizes)
+        shape = _shape(_dimensions(tensor))
         if shape is None:
             return None
-        columns[name] = _filled(shape, _TF_TYPES.get(str((tensor or {}).get("dtype")), 0))
+        columns[name] = _filled(shape, _TF_TYPES.get(str(tensor.get("dtype")), 0))
     return {"inputs": columns}
 
 
@@ -122,11 +121,25 @@ def _oip_input(tensor: Mapping[str, Any]) -> Json | None:
     return {"name": str(tensor.get("name", "")), "shape": shape, "datatype": kind, "data": [zero] * count}
 
 
+def _dimensions(tensor: Any) -> list[Any] | None:
+    """The sizes in TensorFlow's tensor description; None where it is none."""
+    shape = tensor.get("tensor_shape") if isinstance(tensor, dict) else None
+    if not isinstance(shape, dict):
+        return None
+    return [dim.get("size", "1") for dim in _items(shape.get("dim")) if isinstance(dim, dict)]
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _shape(sizes: Any) -> list[int] | None:
     """Sizes with each open dimension as 1; None when they are no sizes or more than a million elements."""
+    if not isinstance(sizes, list):
+        return None
     try:
         shape = [1 if int(size) < 0 else int(size) for size in sizes]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     count = 1
     for size in shape:
@@ -140,7 +153,7 @@ def _filled(shape: list[int], zero: Any) -> Any:
 
 def read_answer(api: str, text: str) -> Said:
     """What a whole answer with status 200 says."""
-    document = _json(text)
+    document = parse_json(text)
     if document is None:
         return Said("answer") if api in ("custom", "torchserve") and text.strip() else Said(wrong="no JSON")
     if error := _error(document):
@@ -195,7 +208,7 @@ def read_event(api: str, data: str, *, first_token_seen: bool) -> Said:
     """What one event of a stream says. A role with nothing beside it is no token (nor is it late: then it is one)."""
     if data.strip() == "[DONE]":
         return Said("done")
-    document = _json(data)
+    document = parse_json(data)
     if not isinstance(document, dict):
         return Said(wrong="an event that is no JSON object")
     if error := _error(document):
@@ -274,7 +287,7 @@ def usage_of(document: Any) -> Usage | None:
 
 def error_text(text: str) -> str:
     """The message of an error body, whatever its shape; the text itself where it has none."""
-    document = _json(text)
+    document = parse_json(text)
     return (_error(document) if document is not None else None) or text
 
 
@@ -294,13 +307,6 @@ def _error(document: Any) -> str | None:
 def _finish(choices: list[Any]) -> str | None:
     reasons = [c.get("finish_reason") for c in choices if isinstance(c, dict)]
     return next((str(r) for r in reasons if r is not None), None)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _text(document: Mapping[str, Any], key: str) -> str | None:

@@ -5,6 +5,7 @@ A failure is a word (the benchmark's error classes), never a traceback; only :fu
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -44,6 +45,11 @@ class Reply:
         """The body as text; what is no UTF-8 is replaced."""
         return self.body.decode("utf-8", "replace")
 
+    @property
+    def json(self) -> Any:
+        """The body as JSON; None where it is none."""
+        return parse_json(self.text)
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -51,6 +57,14 @@ class Chunk:
 
     data: bytes
     ms: float
+
+
+def parse_json(text: str) -> Any:
+    """`text` as JSON; None where it is none, or nested beyond reason."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 class Scrubber:

@@ -6,14 +6,13 @@ https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from inferaudit.collect.http_client import Http, Reply, Scrubber, credentials, tls_context
+from inferaudit.collect.http_client import Http, Scrubber, credentials, tls_context
 from inferaudit.collect.prometheus_queries import Question, answer, questions
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts.metrics import FACTS as SPECS
@@ -97,7 +96,7 @@ class _Api:
     def get(self, path: str) -> Any:
         """The JSON under `path` (for Prometheus its ``data``); :class:`CollectError` says why there is none."""
         reply = self.http.get(path)
-        document = _json(reply)
+        document = reply.json
         if reply.status in (401, 403):
             raise _RefusedError(f"GET {path.partition('?')[0]} answered {reply.status}")
         if reply.error is not None or reply.status is None or reply.status >= 400 or document is None:
@@ -292,13 +291,6 @@ def _check_url(url: str, flag: str) -> None:
         raise UsageError(f"{flag} takes http://HOST[:PORT] or https://HOST[:PORT], not {url!r}")
     if parts.username or parts.password:
         raise UsageError(f"{flag} may hold no credentials; use --api-key-env or --header-env")
-
-
-def _json(reply: Reply) -> Any:
-    try:
-        return json.loads(reply.text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _rows(value: Any) -> list[Any]:
