@@ -23,8 +23,6 @@ def alert_burn_rate(snapshot: Snapshot) -> Iterator[Judgement]:
     found = [a for a in known_alerts(snapshot) if "burn_rate" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "the burn rate of the error budget")
     if found:
-        yield passed(
-            workload.subject, f"{', '.join(a.name for a in found[:3])} watches the burn rate of the error budget", seen
-        )
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert watches how fast the error budget burns", seen)

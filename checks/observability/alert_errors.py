@@ -24,6 +24,6 @@ def alert_errors(snapshot: Snapshot) -> Iterator[Judgement]:
     found = [a for a in known_alerts(snapshot) if "errors" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "errors")
     if found:
-        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches errors", seen)
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert watches how many requests fail", seen)

@@ -27,8 +27,6 @@ def alert_gpu_memory(snapshot: Snapshot) -> Iterator[Judgement]:
         return
     seen = Evidence("alerting rules", [a.path for a in found] or None, "GPU memory or the KV cache")
     if found:
-        yield passed(
-            workload.subject, f"{', '.join(a.name for a in found[:3])} watches GPU memory or the KV cache", seen
-        )
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert watches the GPU memory", seen)

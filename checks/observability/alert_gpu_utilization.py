@@ -27,6 +27,6 @@ def alert_gpu_utilization(snapshot: Snapshot) -> Iterator[Judgement]:
         return
     seen = Evidence("alerting rules", [a.path for a in found] or None, "GPU utilisation")
     if found:
-        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches GPU utilisation", seen)
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert watches whether the GPUs are used", seen)

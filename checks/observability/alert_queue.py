@@ -24,6 +24,6 @@ def alert_queue(snapshot: Snapshot) -> Iterator[Judgement]:
     found = [a for a in known_alerts(snapshot) if "queue" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "the queue")
     if found:
-        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches the queue", seen)
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert watches how many requests wait", seen)

@@ -24,6 +24,6 @@ def alert_staleness(snapshot: Snapshot) -> Iterator[Judgement]:
     found = [a for a in known_alerts(snapshot) if "staleness" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "the model's age")
     if found:
-        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches the model's age", seen)
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert watches how old the deployed model is", seen)

@@ -24,6 +24,6 @@ def alert_target_down(snapshot: Snapshot) -> Iterator[Judgement]:
     found = [a for a in known_alerts(snapshot) if "target_down" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "targets that are down")
     if found:
-        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches targets that are down", seen)
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert fires when metrics stop coming", seen)

@@ -24,8 +24,6 @@ def alert_traffic(snapshot: Snapshot) -> Iterator[Judgement]:
     found = [a for a in known_alerts(snapshot) if "traffic" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "sudden changes of traffic")
     if found:
-        yield passed(
-            workload.subject, f"{', '.join(a.name for a in found[:3])} watches sudden changes of traffic", seen
-        )
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert compares the traffic with what is usual", seen)

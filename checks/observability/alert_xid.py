@@ -26,6 +26,6 @@ def alert_xid(snapshot: Snapshot) -> Iterator[Judgement]:
         return
     seen = Evidence("alerting rules", [a.path for a in found] or None, "XID errors")
     if found:
-        yield passed(workload.subject, f"{', '.join(a.name for a in found[:3])} watches XID errors", seen)
+        yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
         yield failed(workload.subject, "no alert watches what the GPU driver reports", seen)

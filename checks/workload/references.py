@@ -1,21 +1,36 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.api import (
+    Evidence,
+    FactErrorKind,
+    Judgement,
+    Severity,
+    Snapshot,
+    check,
+    failed,
+    not_applicable,
+    passed,
+    unknown,
+)
 
 
 @check(
     title="Every object that the workload names exists",
     severity=Severity.CRITICAL,
     needs=("workload", "service.references"),
+    optional=("workload.pods",),
     remediation="Create the object or the entry that the finding names, or correct the name in the pod template.",
     references=("https://kubernetes.io/docs/concepts/configuration/secret/",),
 )
 def references(snapshot: Snapshot) -> Iterator[Judgement]:
     """A pod that names a Secret, ConfigMap, claim or class that does not exist never starts.
 
-    Running pods hide it: the fault shows at the next restart, on the worst day.
+    Running pods hide it: the fault shows at the next restart, on the worst day. Where there are only files, what they
+    do not hold is left to a check of its own, for it may well be in the cluster.
     """
     workload = snapshot.fact("workload")
+    files = snapshot.error("workload.pods")
+    files_alone = files is not None and files.kind is FactErrorKind.OUT_OF_VIEW
     seen_names: set[tuple[str, str, str | None]] = set()
     for ref in snapshot.fact("service.references"):
         identity = (ref.kind, ref.name, ref.key)
@@ -33,6 +48,8 @@ def references(snapshot: Snapshot) -> Iterator[Judgement]:
             yield passed(
                 workload.subject, f"{ref.kind} {ref.name} exists; its entries are not looked at", seen, key=key
             )
+        elif there is None and files_alone:
+            yield not_applicable(workload.subject, f"{what} may be in the cluster; there are only files", seen, key=key)
         elif there is None:
             yield unknown(workload.subject, f"{what}: {ref.reason or 'could not be looked for'}", seen, key=key)
         elif there:
