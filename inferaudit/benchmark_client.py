@@ -22,7 +22,7 @@ MAX_STEP_NS = 5_000_000
 def client_section(
     result: LoadResult, records: RecordTable, stage: LoadStage, rows: Sequence[int], figures: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`lag_ms`, `slip_ms`, `turnaround_ms`, and `limited` with what it falsifies and what to do; None = not measured."""
+    """`lag_ms`, `slip_ms`, `turnaround_ms`, and `limited` with what it falsifies and what to do."""
     columns, report = records.columns, stage.client
     waits = sorted(columns["sent_ns"][i] - columns["scheduled_ns"][i] for i in rows if columns["sent_ns"][i] != ABSENT)
     reused = sorted(

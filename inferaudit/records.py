@@ -112,7 +112,7 @@ def from_npz(content: bytes) -> RecordTable:
 
 
 def merge(tables: Sequence[RecordTable]) -> RecordTable:
-    """One table of several workers' tables, ordered by stage and request number: the same in whatever order they come."""
+    """One table of several, ordered by stage and request number: the same in whatever order they come."""
     from inferaudit.latency import merge_tables
 
     stages = tuple(dict.fromkeys(name for table in tables for name in table.stages))

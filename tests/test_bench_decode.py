@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import httptools
@@ -42,7 +43,7 @@ class _Received:
         self.on_body = self.pieces.append
         parser = httptools.HttpResponseParser(self)
         edges = [0, *sorted(set(cuts)), len(content)]
-        for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+        for number, (start, end) in enumerate(pairwise(edges)):
             if start == end:
                 continue
             if not self.pieces:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.faulty import FAULTS, FaultyServer
 
 from inferaudit.bench.protocols import protocol
 from inferaudit.bench.runner import LoadOutcome, run_load
 from inferaudit.benchmark import benchmark_section
 from inferaudit.plan import HttpAuth, LoadPlan, StagePlan
 from inferaudit.records import ABSENT
-from support.faulty import FAULTS, FaultyServer
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.llamacpp import start_llamacpp
 
 from inferaudit.bench.runner import LoadOutcome, run_load
 from inferaudit.benchmark import benchmark_section
 from inferaudit.plan import HttpAuth, LoadPlan, StagePlan
-from support.llamacpp import start_llamacpp
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,11 @@ def load(url: str, api: str, stream: bool | None = None, **changes: object) -> L
 
 
 def counters(url: str) -> tuple[int, int]:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310  # our own server
         text = answer.read().decode()
-    found = [re.search(rf"^llamacpp:{name} (\d+)", text, re.M) for name in ("prompt_tokens_total", "tokens_predicted_total")]
+    found = [
+        re.search(rf"^llamacpp:{name} (\d+)", text, re.M) for name in ("prompt_tokens_total", "tokens_predicted_total")
+    ]
     return int(found[0][1]), int(found[1][1])  # type: ignore[index]
 
 

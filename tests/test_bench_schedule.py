@@ -124,7 +124,9 @@ def test_lengths_have_the_mean_they_say() -> None:
         assert sum(drawn) / len(drawn) == pytest.approx(distribution.mean, rel=0.03), text
 
 
-@pytest.mark.parametrize("text", ["", "0", "-5", "x", "uniform:5", "uniform:9,2", "normal:a,b", "mix:", "gauss:1,2", "1e99"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "-5", "x", "uniform:5", "uniform:9,2", "normal:a,b", "mix:", "gauss:1,2", "1e99"]
+)
 def test_bad_lengths_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_distribution(text)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import groundtruth
 
 from inferaudit.bench.endpoint import headers, resolve
 from inferaudit.bench.poller import _Selector
@@ -20,7 +21,6 @@ from inferaudit.bench.runner import run_load
 from inferaudit.benchmark import benchmark_section
 from inferaudit.errors import UsageError
 from inferaudit.plan import HttpAuth, LoadPlan, StagePlan
-from support import groundtruth
 
 BODY = b'{"predictions":[1.0]}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -34,8 +34,10 @@ def bench(url: str, **changes: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(listening: socket.socket, wrap: Callable[[socket.socket], socket.socket] = lambda s: s) -> Iterator[list[bytes]]:
-    """Answers every request on every connection; gives the heads it saw."""
+def serving(
+    listening: socket.socket, wrap: Callable[[socket.socket], socket.socket] = lambda s: s
+) -> Iterator[list[bytes]]:
+    """Answers every request; gives the heads it saw."""
     heads: list[bytes] = []
     listening.listen(64)
 
@@ -81,7 +83,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     key, cert = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", key, "-out", cert],
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip
     return key, cert

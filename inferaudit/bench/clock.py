@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -86,10 +87,8 @@ class Timer:
     def clear(self) -> None:
         """Take back what has fired, so that a level-triggered poll is not woken by it again."""
         self._armed = 0
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(self.fd, 8)
-        except BlockingIOError:
-            pass
 
     def close(self) -> None:
         """Give the descriptor back."""

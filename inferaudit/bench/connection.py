@@ -13,6 +13,7 @@ import httptools
 
 from inferaudit.bench.clock import enable_kernel_stamps
 from inferaudit.bench.endpoint import Endpoint, connect_head
+from inferaudit.bench.raw import Raw
 
 CONNECTING, TUNNEL, HANDSHAKE, IDLE, BUSY, CLOSED = range(6)
 READ, WRITE = 1, 4  # EPOLLIN and EPOLLOUT, POLLIN and POLLOUT
@@ -28,7 +29,7 @@ class ConnectError(Exception):
 
 
 class _Callbacks:
-    """What httptools calls: the body's pieces go straight into a list, and each complete message says if it can be followed."""
+    """What httptools calls: the body's pieces go into a list; a complete message says if another may follow."""
 
     __slots__ = ("on_body", "on_message_complete")
 
@@ -154,7 +155,9 @@ class Connection:
 
     def decrypt(self, data: bytes) -> bytes:
         """The plain text in what was read."""
-        assert self.tls is not None and self.incoming is not None and self.outgoing is not None  # noqa: S101  # set together
+        assert self.tls is not None  # noqa: S101  # set together with both ends
+        assert self.incoming is not None  # noqa: S101
+        assert self.outgoing is not None  # noqa: S101
         self.incoming.write(data)
         parts = []
         try:
@@ -184,6 +187,14 @@ class Connection:
         self.marks = []
         self.out = None
 
+    def raw(self, end: int, error: str | None) -> tuple[Raw, int]:
+        """What is kept of the request, and about what it weighs; one read's answer is kept as it came."""
+        single = len(self.head) == len(self.marks) == 1 and len(self.pieces) <= 1
+        head, pieces, marks = (self.head[0], None, None) if single else (self.head, self.pieces[:], self.marks)
+        connect = self.connect_ns if self.requests == 1 else None
+        kept = (self.index, self.scheduled, self.sent, self.first, end, error, head, pieces, marks, connect)
+        return kept, self.size + 400 if single else 2 * self.size + 800
+
     def close(self) -> None:
         """Close at once; safe to call twice."""
         self.state = CLOSED
@@ -198,7 +209,9 @@ class Connection:
         return self._handshake(None)
 
     def _handshake(self, data: bytes | None) -> int:
-        assert self.tls is not None and self.incoming is not None and self.outgoing is not None  # noqa: S101  # set together
+        assert self.tls is not None  # noqa: S101  # set together with both ends
+        assert self.incoming is not None  # noqa: S101
+        assert self.outgoing is not None  # noqa: S101
         if data == b"":
             raise ConnectError("tls", "closed in the handshake")
         if data:

@@ -104,7 +104,11 @@ class Connections:
 
     def _next_address(self, kind: str) -> bool:
         """Go on to the name's next address (127.0.0.1 after ::1), unless one has worked before."""
-        if self._proven or kind not in ("refused", "connect_timeout") or self._address + 1 >= len(self.endpoint.addresses):
+        if (
+            self._proven
+            or kind not in ("refused", "connect_timeout")
+            or self._address + 1 >= len(self.endpoint.addresses)
+        ):
             return False
         self._address += 1
         return True

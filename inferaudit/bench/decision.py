@@ -1,4 +1,4 @@
-"""Stop when it is known: objectives held against what has been measured so far, at looks that are few and accounted for."""
+"""Stop when it is known: objectives held against what was measured so far, at looks that are few and accounted for."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ so that where reads, chunks, lines or characters were cut changes nothing but th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -236,10 +237,8 @@ def _parts(
         head, _, body = whole.partition(b"\r\n\r\n")
         if b"hunked" in head or head[9:10] == b"1" or b"ontent-" not in head:
             again = _Pieces()
-            try:
+            with contextlib.suppress(httptools.HttpParserError):
                 httptools.HttpResponseParser(again).feed_data(whole)
-            except httptools.HttpParserError:
-                pass
             head = _last_head(whole)
             return head, b"".join(again.pieces), [(end, len(again.pieces))], again.pieces
         return head, body, [(end, 1)], [body]

@@ -11,7 +11,6 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from time import monotonic_ns, time_ns
 
 import httptools
@@ -21,54 +20,18 @@ from inferaudit.bench.clock import ANCILLARY_BYTES, STAMP, ClockReading, Timer
 from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
 from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import Endpoint
-from inferaudit.bench.limits import Timeouts, closed_as, is_stale
+from inferaudit.bench.limits import Reuse, Timeouts, closed_as, is_stale
 from inferaudit.bench.raw import CANCELLED, Raw
+from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
 
 BUFFER_BYTES = 262_144
 MAX_HEAD_BYTES = 262_144
 MAX_BODY_BYTES = 256 << 20
-LAG_SHIFT = 12  # the lag histogram counts in steps of 4 096 ns
-LAG_BUCKETS = 65_536  # up to 268 ms; the last bucket holds the rest
 RETRY_NS = 20_000_000  # a stream whose connection fails waits this long, so that a dead server is not hammered
 TICK_NS = 250_000_000
 MAX_STEP_NS = 5_000_000
-STALE_RULE = 3  # connections closed under a request, and their share of the reused, that make a rule
-STALE_SHARE = 0.2
 RESET_WAIT_NS = 200_000_000
 QUIET_NS = 1_200_000  # this much idle time ahead, and what has arrived is decoded
-
-
-@dataclass(slots=True)
-class Work:
-    """What one run of the loop does: an open loop over `arrivals` (number, offset), or `concurrency` streams.
-
-    `eager` decodes whenever nothing else is to do, for stages that watch their objectives.
-    """
-
-    arrivals: Iterator[tuple[int, int]] | None = None
-    concurrency: int = 0
-    numbers: Iterator[int] | None = None
-    duration_ns: int | None = None
-    eager: bool = False
-
-
-@dataclass(slots=True)
-class LoopReport:
-    """What the loop says of itself. `lags` counts reads by (read time − kernel stamp) >> LAG_SHIFT."""
-
-    started: int = 0
-    ended: int = 0
-    lags: list[int] = field(default_factory=list)
-    stamped: int = 0
-    unstamped: int = 0
-    blocked_sends: int = 0
-    stale: int = 0
-    opened: int = 0
-    waited: int = 0
-    cpu_ns: int = 0
-    step_ns: int = 0
-    completed: int = 0
-    failed: int = 0
 
 
 class Engine:
@@ -85,7 +48,7 @@ class Engine:
     ) -> None:
         self.build = build
         self.timeouts = timeouts
-        self.keep_alive = keep_alive
+        self.reuse = Reuse(keep_alive)
         self.backlog = Backlog()
         self.report = LoopReport()
         self.issuing = False
@@ -99,7 +62,6 @@ class Engine:
         self._waiting: deque[tuple[int, int]] = deque()
         self._later: list[int] = []
         self._numbers: Iterator[int] | None = None
-        self._reused = self._closed_under_us = 0
 
     def warm(self, count: int, stop: Callable[[], bool]) -> str | None:
         """Open `count` connections, a few at a time, before any clock starts; the error class of the first failure."""
@@ -112,10 +74,8 @@ class Engine:
         self._numbers = work.numbers
         self._later.clear()
         opened = self.connections.opened
-        gc.collect()
-        gc.disable()
+        gc.disable()  # its pauses would be the client's lag
         reading = ClockReading.now()
-        start_ns = max(start_ns, reading.realtime)
         cpu = time.thread_time_ns()
         try:
             self._loop(work, start_ns, reading, on_tick, decode)
@@ -282,11 +242,11 @@ class Engine:
         if connection.out is not None:
             self._finish(connection, stamp, "early_response")
             return
-        if connection.requests < 0 or len(done) > 1 or not (self.keep_alive and done[-1]):
+        if connection.requests < 0 or len(done) > 1 or not (self.reuse.wanted and done[-1]):
             self._finish(connection, stamp, None)
             return
         self._keep(connection, stamp, None)
-        self._reused += connection.requests > 1
+        self.reuse.worked += connection.requests > 1
         connection.clear()
         if self.issuing and self._numbers is not None:
             number = next(self._numbers, None)
@@ -302,26 +262,11 @@ class Engine:
 
     def _keep(self, connection: Connection, end: int, error: str | None) -> None:
         """Put what was received into the backlog."""
-        report, head, pieces = self.report, connection.head, connection.pieces
-        report.completed += 1
+        head = connection.head
+        self.report.completed += 1
         if error is not None or (head and head[0][9:10] not in b"21"):
-            report.failed += 1
-        single = len(head) == len(connection.marks) == 1 and len(pieces) <= 1
-        self.backlog.append(
-            (
-                connection.index,
-                connection.scheduled,
-                connection.sent,
-                connection.first,
-                end,
-                error,
-                head[0] if single else head,
-                None if single else pieces[:],
-                None if single else connection.marks,
-                connection.connect_ns if connection.requests == 1 else None,
-            ),
-            connection.size + 400 if single else 2 * connection.size + 800,
-        )
+            self.report.failed += 1
+        self.backlog.append(*connection.raw(end, error))
 
     def _finish(self, connection: Connection, end: int, error: str | None) -> None:
         """The request is over and so is the connection."""
@@ -338,7 +283,7 @@ class Engine:
         """The other side closed or reset in the middle of a request."""
         refused = reset or connection.ended > 0
         if is_stale(connection, stamp, refused=refused):
-            self._learn(connection)
+            self._replace(connection)
             self._open(connection.index, connection.scheduled)
             return
         if not refused and not connection.head and connection.requests > 1:
@@ -349,13 +294,11 @@ class Engine:
         connection.marks.append((stamp, len(connection.pieces)))
         self._finish(connection, stamp, error)
 
-    def _learn(self, connection: Connection) -> None:
-        """A kept connection was closed under a request; a server that does so as a rule gets a new one each time."""
+    def _replace(self, connection: Connection) -> None:
+        """A kept connection was closed under a request, which goes to a new one."""
         self.report.stale += 1
-        self._closed_under_us += 1
+        self.reuse.was_stale()
         self.connections.drop(connection)
-        if self._closed_under_us >= STALE_RULE and self._closed_under_us > STALE_SHARE * self._reused:
-            self.keep_alive = False
 
     def _next_stream(self, free_at: int) -> None:
         """A closed loop's stream sends its next request."""
@@ -377,7 +320,7 @@ class Engine:
             self._dispatch(*self._waiting.popleft())
 
     def _dispatch(self, number: int, scheduled: int) -> None:
-        """Send on an idle connection, else open one, else wait for one: latency counts from `scheduled` all the same."""
+        """Send on an idle connection, else open one, else wait: latency counts from `scheduled` all the same."""
         self.in_flight += 1
         idle = self.connections.idle
         while idle:
@@ -401,7 +344,7 @@ class Engine:
                 self.connections.poller.modify(connection.fd, READ | WRITE)
         except OSError:
             if connection.requests > 1:
-                self._learn(connection)
+                self._replace(connection)
                 return False
             self._finish(connection, time_ns(), "reset_before_send")
         return True

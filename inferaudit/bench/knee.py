@@ -46,7 +46,7 @@ def search(
 
 
 def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequence[Objective]) -> KneeProbe:
-    """Does this probe hold? Point figures decide (a search needs a direction); the intervals belong to the sustained run."""
+    """Does this probe hold? Point figures decide, for a search needs a direction."""
     columns = table.columns
     failed = sum(1 for e in columns["error"] if table.errors[e] not in ("", "cancelled"))
     good = [i for i, e in enumerate(columns["error"]) if not e]

@@ -10,6 +10,25 @@ STALE_NS = 20_000_000  # a busy server's two halves of a close lie this far apar
 MAX_STALE_NS = 1_000_000_000
 
 
+STALE_RULE = 3  # connections closed under a request, and their share of the reused, that make a rule
+STALE_SHARE = 0.2
+
+
+@dataclass(slots=True)
+class Reuse:
+    """Are connections used again? A server that closes them under requests as a rule gets a new one each time."""
+
+    wanted: bool
+    worked: int = 0
+    stale: int = 0
+
+    def was_stale(self) -> None:
+        """One more was closed under a request."""
+        self.stale += 1
+        if self.stale >= STALE_RULE and self.stale > STALE_SHARE * self.worked:
+            self.wanted = False
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Nanoseconds. `headers`, `stall` and `total` count from sending, from the last byte, and from sending."""

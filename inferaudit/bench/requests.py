@@ -55,7 +55,7 @@ def builder(
 
 
 def read_dataset(text: str, name: str) -> list[Any]:
-    """JSON Lines: each a prompt (string), an object with `prompt`, `text` or `messages`, or a whole body under `body`."""
+    """JSON Lines: each a prompt (string), an object with `prompt`, `text` or `messages`, or a whole `body`."""
     rows: list[Any] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -110,7 +110,9 @@ def _body(
     if len(parts) == 1:  # the API takes no text
         return lambda number: text
     if len(parts) > 2 or api.name == "openai-rerank":
-        return lambda number: to_json(api.body(model, prompt(number, sizes(number)[0], seed).decode(), sizes(number)[1], stream))
+        return lambda number: to_json(
+            api.body(model, prompt(number, sizes(number)[0], seed).decode(), sizes(number)[1], stream)
+        )
     before, after = parts[0], parts[1].split(str(_TOKENS).encode())
     if inputs.fixed and outputs.fixed:
         length, tail = int(inputs.values[0]), str(int(outputs.values[0])).encode().join(after)

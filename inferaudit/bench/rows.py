@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from itertools import pairwise
 
 from inferaudit.bench.decode import Response, decode
 from inferaudit.bench.protocols import Protocol
@@ -90,7 +91,7 @@ class RowSink:
 def _gaps(stamps: list[tuple[int, int]]) -> list[int]:
     """ITL of one request: each gap between token events once, and n−1 zeros where the server states n tokens."""
     gaps = [0] * (max(1, stamps[0][1]) - 1)
-    for (before, _), (now, count) in zip(stamps, stamps[1:], strict=False):
+    for (before, _), (now, count) in pairwise(stamps):
         gaps.append(now - before)
         if count > 1:
             gaps.extend([0] * (count - 1))

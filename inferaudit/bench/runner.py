@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections import Counter
@@ -15,15 +14,12 @@ from typing import Any
 import msgspec
 
 from inferaudit.bench.decision import Watch, objectives
-from inferaudit.bench.discovery import fixed_body
 from inferaudit.bench.pool import Outcome, Pool
-from inferaudit.bench.profiles import UNMEASURED, check_limits
-from inferaudit.bench.protocols import protocol
-from inferaudit.bench.requests import read_dataset, repeated_share
+from inferaudit.bench.prepare import file_limit, prepare, worker_count
+from inferaudit.bench.profiles import UNMEASURED
+from inferaudit.bench.requests import repeated_share
 from inferaudit.bench.sampling import Sampler, Sampling
-from inferaudit.bench.schedule import parse_trace
 from inferaudit.bench.selfknowledge import client_report
-from inferaudit.bench.tokens import parse_distribution
 from inferaudit.bench.worker import CANCEL_STAGE, STOP_ISSUING, Beat, Setup
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts.load import Knee, LoadResult, LoadStage
@@ -32,7 +28,6 @@ from inferaudit.plan import LoadPlan, StagePlan
 from inferaudit.records import ABSENT, RecordTable, merge, to_npz
 
 MIN_FOR_ERROR_STOP = 20  # answers before the share of errors may end a stage
-_MAX_FILE_BYTES = 256 << 20
 _LIVE_SAMPLES = 5000
 
 
@@ -88,14 +83,14 @@ def run_load(
     stop: threading.Event | None = None,
     samplers: Sequence[Sampler] = (),
 ) -> LoadOutcome:
-    """Run `plan` against its URL; blocks. What cannot be run as asked is a :class:`UsageError`, before anything is sent.
+    """Run `plan` against its URL; blocks. What cannot be run as asked is a :class:`UsageError` before anything is sent.
 
     Setting `stop` (Ctrl-C) ends it with what was measured so far, marked interrupted.
     """
     plan, setup = prepare(plan)
     stop = stop or threading.Event()
     workers = worker_count(plan)
-    limit = max(16, (_file_limit() - 128))
+    limit = max(16, (file_limit() - 128))
     setups = [replace(setup, worker=i, workers=workers, max_connections=limit) for i in range(workers)]
     streams = max((s.concurrency or 0 for s in plan.stages), default=0)
     if streams > limit * workers:
@@ -119,43 +114,6 @@ def run_load(
         series = sampling.stop()
         pool.close()
     return _outcome(run, setup, started, series, workers)
-
-
-def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
-    """Everything that can be refused before load: limits, files, lengths, the API; and what workers need to know."""
-    api = protocol(plan.api)
-    plan = replace(plan, api=api.name)
-    if plan.warmup and not any(stage.name == "warmup" for stage in plan.stages):
-        first = plan.stages[0] if plan.stages else StagePlan("sustained", concurrency=1)
-        streams = min(first.concurrency or 8, plan.warmup)
-        plan = replace(plan, stages=(StagePlan("warmup", concurrency=streams, requests=plan.warmup), *plan.stages))
-    check_limits(plan)
-    objectives(plan)
-    for stage in plan.stages:
-        parse_distribution(stage.input_tokens or plan.input_tokens)
-        parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens")
-    stream = api.stream_default and api.event is not None if plan.stream is None else plan.stream
-    if stream and api.event is None:
-        raise UsageError(f"--stream: the API {api.name} does not stream")
-    if api.generates and not plan.model and api.name in ("openai-chat", "openai-completions", "ollama"):
-        raise UsageError(f"--model is needed for the API {api.name}")
-    dataset = tuple(read_dataset(_read(plan.dataset), plan.dataset)) if plan.dataset else ()
-    trace = parse_trace(_read(plan.trace), plan.trace) if plan.trace else ()
-    if any(stage.arrival == "trace" and stage.concurrency is None for stage in plan.stages) and not trace:
-        raise UsageError("arrival trace needs a trace file (--trace FILE)")
-    nonce = os.urandom(4)
-    setup = Setup(
-        plan=plan,
-        stream=stream,
-        run_id=f"inferaudit-{nonce.hex()}",
-        nonce=int.from_bytes(nonce),
-        worker=0,
-        workers=1,
-        dataset=dataset,
-        template=_read(plan.template) if plan.template else "",
-        trace=trace,
-    )
-    return plan, replace(setup, fixed_body=None if setup.template or dataset else fixed_body(plan, api))
 
 
 def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
@@ -246,18 +204,6 @@ def find_knee(run: _Run, stage: StagePlan) -> Knee | None:
         highest=run.plan.limits.rate,
         stopped=run.stop.is_set,
     )
-
-
-def worker_count(plan: LoadPlan) -> int:
-    """How many processes; auto takes one for every 800 streams or 15 000 requests/s, at most one fewer than the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if plan.workers != "auto":
-        if not 1 <= plan.workers <= 256:
-            raise UsageError("--workers lies between 1 and 256")
-        return plan.workers
-    streams = max((s.concurrency or 0 for s in plan.stages), default=0)
-    rate = max((s.rate or 0.0 for s in plan.stages), default=0.0)
-    return max(1, min(cores - 1, math.ceil(max(streams / 800, rate / 15_000))))
 
 
 def _outcome(run: _Run, setup: Setup, started: int, series: dict[str, Any], workers: int) -> LoadOutcome:
@@ -390,37 +336,10 @@ def _warn(run: _Run, stage: StagePlan, outcome: Outcome, stopped: str, stepped: 
     stale = sum(part.report.stale for part in outcome.parts)
     if stale:
         run.warnings.append(
-            f"stage {stage.name}: the server closed {stale} connections under a request without having said so; each was "
+            f"stage {stage.name}: the server closed {stale} connections under a request without saying so; each was "
             "sent again on a new one (servers that do this as a rule get a new connection for each request)"
         )
     if stepped > 5 * NS_PER_MS:
         run.warnings.append(
             f"stage {stage.name}: the system clock was set by {stepped / NS_PER_MS:.0f} ms; do not use it"
         )
-
-
-def _read(path: str) -> str:
-    try:
-        if Path(path).stat().st_size > _MAX_FILE_BYTES:
-            raise UsageError(f"{path}: larger than {_MAX_FILE_BYTES >> 20} MiB")
-        return Path(path).read_text("utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not UTF-8 text") from None
-
-
-def _file_limit() -> int:
-    try:
-        import resource
-    except ImportError:
-        return 512
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(hard if hard != resource.RLIM_INFINITY else 1 << 20, 1 << 20)
-    if soft < wanted:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-        except (OSError, ValueError):
-            return soft
-    return soft

@@ -59,7 +59,7 @@ def expected_requests(stage: StagePlan, trace: Sequence[int] = ()) -> int | None
 
 
 def parse_trace(text: str, name: str) -> tuple[int, ...]:
-    """Due times in seconds, one a line (a CSV's first column will do; a header line is passed over), as offsets in ns."""
+    """Due times in seconds, one a line (the first column of a CSV, a header is passed over), as offsets in ns."""
     times: list[float] = []
     for number, line in enumerate(text.splitlines(), 1):
         first = line.split(",")[0].strip()

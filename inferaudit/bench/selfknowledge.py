@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferaudit.bench.engine import LAG_SHIFT, LoopReport
+from inferaudit.bench.work import LAG_SHIFT, LoopReport
 from inferaudit.facts.load import ClientReport
 
 

@@ -13,9 +13,20 @@ from functools import cache, lru_cache
 from inferaudit.errors import UsageError
 
 # Frequent English words: one token each in the vocabularies in use. 256 of them, so that a byte picks one.
-WORDS = tuple(
-    ["the", "of", "and", "to", "in", "is", "that", "it", "for", "as", "was", "with", "be", "by", "on", "not", "he", "his", "but", "at", "are", "this", "have", "from", "or", "had", "an", "they", "which", "one", "you", "were", "all", "her", "she", "there", "would", "their", "we", "him", "been", "has", "when", "who", "will", "no", "more", "if", "out", "so", "up", "said", "what", "its", "about", "than", "into", "them", "can", "only", "other", "time", "new", "some", "could", "these", "two", "may", "first", "then", "do", "any", "like", "my", "now", "over", "such", "our", "man", "me", "even", "most", "made", "after", "also", "well", "way", "where", "much", "your", "own", "years", "work", "back", "long", "here", "how", "life", "must", "down", "those", "part", "year", "day", "both", "men", "make", "between", "state", "under", "before", "world", "great", "same", "right", "three", "still", "home", "hand", "place", "old", "while", "last", "might", "since", "us", "high", "house", "each", "small", "few", "many", "number", "take", "end", "people", "point", "nation", "group", "water", "fact", "large", "far", "head", "set", "form", "public", "off", "let", "given", "line", "local", "almost", "room", "side", "next", "power", "early", "light", "need", "best", "main", "kind", "close", "free", "land", "white", "field", "table", "full", "open", "door", "real", "air", "mind", "cost", "body", "road", "city", "food", "car", "word", "left", "night", "several", "plan", "true", "voice", "order", "south", "north", "past", "west", "east", "book", "paper", "river", "music", "stage", "heart", "rate", "star", "rest", "view", "test", "bank", "ship", "sound", "hard", "low", "red", "cut", "age", "law", "eye", "sea", "act", "art", "ask", "bad", "bed", "big", "box", "boy", "buy", "call", "cold", "deep", "die", "dog", "dry", "ear", "eat", "fall", "farm", "fast", "feel", "fine", "fire", "fish", "fly", "foot", "girl", "gold", "good", "gone", "green", "ground", "grow", "hair", "half", "hear", "hill", "hold", "hope", "horse", "hot", "ice", "idea", "job", "join", "key", "king", "knew", "lady", "lake", "lead", "leave", "leg", "lie", "list", "live", "lose", "love", "map", "mark", "meet", "mile", "milk", "moon", "move", "name"]
-)[:256]  # fmt: skip
+WORDS = (  # noqa: SIM905  # 256 quoted words would hide the list
+    "the of and to in is that it for as was with be by on not he his but at are this have from or had an they which "
+    "one you were all her she there would their we him been has when who will no more if out so up said what its "
+    "about than into them can only other time new some could these two may first then do any like my now over such "
+    "our man me even most made after also well way where much your own years work back long here how life must down "
+    "those part year day both men make between state under before world great same right three still home hand place "
+    "old while last might since us high house each small few many number take end people point nation group water "
+    "fact large far head set form public off let given line local almost room side next power early light need best "
+    "main kind close free land white field table full open door real air mind cost body road city food car word left "
+    "night several plan true voice order south north past west east book paper river music stage heart rate star rest "
+    "view test bank ship sound hard low red cut age law eye sea act art ask bad bed big box boy buy call cold deep "
+    "die dog dry ear eat fall farm fast feel fine fire fish fly foot girl gold good gone green ground grow hair half "
+    "hear hill hold hope horse"
+).split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ class Distribution:
 
 
 def parse_distribution(text: str, flag: str = "--input-tokens") -> Distribution:
-    """``128``, ``uniform:64,256``, ``normal:128,32``, ``lognormal:128,64``, ``exponential:128``, ``mix:64@9,2048@1``."""
+    """``128``, ``uniform:64,256``, ``normal:128,32``, ``lognormal:…``, ``exponential:128``, ``mix:64@9,2048@1``."""
     kind, colon, rest = text.strip().partition(":")
     try:
         if not colon:
@@ -90,7 +101,13 @@ def prompt(number: int, tokens: int, seed: int) -> bytes:
     if tokens <= 4:
         return b" ".join((_BYTES[a], _BYTES[b], _BYTES[c], _BYTES[d])[:tokens])
     at = mixed % (_FILLER_WORDS if tokens >= _LONG else 4096)
-    return b"%s %s %s %s %s" % (_BYTES[a], _BYTES[b], _BYTES[c], _BYTES[d], (_tail if tokens < _LONG else _cut)(seed, at, tokens - 4))
+    return b"%s %s %s %s %s" % (
+        _BYTES[a],
+        _BYTES[b],
+        _BYTES[c],
+        _BYTES[d],
+        (_tail if tokens < _LONG else _cut)(seed, at, tokens - 4),
+    )
 
 
 _BYTES = tuple(word.encode() for word in WORDS)

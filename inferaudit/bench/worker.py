@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -12,7 +13,7 @@ from typing import Any
 from inferaudit.bench.decision import Tallies, objectives, rounded_up
 from inferaudit.bench.decode import Response
 from inferaudit.bench.endpoint import Endpoint, headers, resolve
-from inferaudit.bench.engine import Engine, LoopReport, Work
+from inferaudit.bench.engine import Engine
 from inferaudit.bench.limits import Timeouts
 from inferaudit.bench.protocols import Protocol, protocol
 from inferaudit.bench.raw import CANCELLED
@@ -20,6 +21,7 @@ from inferaudit.bench.requests import builder
 from inferaudit.bench.rows import RowSink
 from inferaudit.bench.schedule import arrivals, share, split
 from inferaudit.bench.tokens import parse_distribution
+from inferaudit.bench.work import LoopReport, Work
 from inferaudit.plan import LoadPlan, StagePlan
 from inferaudit.records import RecordTable
 
@@ -94,7 +96,8 @@ class Worker:
         )
 
     def warm(self, stage: StagePlan, stop: Callable[[], bool]) -> str | None:
-        """Open the connections the stage starts with."""
+        """Open the connections the stage starts with; afterwards there is nothing left to do but start."""
+        gc.collect()
         if stage.name == "cold":
             return None
         if stage.concurrency is not None:

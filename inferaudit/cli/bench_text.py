@@ -40,7 +40,8 @@ def _stage(stage: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{stage['name']} ({shape}): {counts['ok']} ok, {counts['failed']} failed, {counts['cancelled']} cancelled "
         f"in {_number(stage['duration_s'])} s, ended by {stage['stopped_by']}",
-        f"  {'ms':<5}{'count':>9}{'mean':>10}{'p50':>10}{'p90':>10}{'p95':>10}{'p99':>10}{'p99.9':>10}{'max':>10}  p99 in",
+        f"  {'ms':<5}{'count':>9}{'mean':>10}{'p50':>10}{'p90':>10}{'p95':>10}{'p99':>10}{'p99.9':>10}{'max':>10}"
+        "  p99 in",
     ]
     for name, key in _FIGURES:
         figures = stage[key]
@@ -54,9 +55,7 @@ def _stage(stage: Mapping[str, Any]) -> list[str]:
     for name, found in stage["errors"].items():
         lines.append(f"  error {name}: {found['count']}, p50 {_number(found['latency_ms']['p50'])} ms")
     client = stage["client"]
-    for reason in client["reasons"]:
-        lines.append(f"  THE CLIENT WAS THE LIMIT: {reason}; {client['advice']}")
-    return lines
+    return lines + [f"  THE CLIENT WAS THE LIMIT: {reason}; {client['advice']}" for reason in client["reasons"]]
 
 
 def _whole(section: Mapping[str, Any]) -> list[str]:
@@ -65,7 +64,8 @@ def _whole(section: Mapping[str, Any]) -> list[str]:
     lines = [
         f"first request {_number(section['first_request_ms'])} ms; clock: {section['clock']}"
         + ("" if lag is None else f", read {_number(lag['p50'])} ms late at the median, {_number(lag['p99'])} at P99"),
-        f"tokens: {tokens['input']} in, {tokens['output']} out ({tokens['source'] or 'not reported'}); seed {section['seed']}",
+        f"tokens: {tokens['input']} in, {tokens['output']} out ({tokens['source'] or 'not reported'}); "
+        f"seed {section['seed']}",
     ]
     knee = section["knee"]
     if knee is not None:

@@ -34,10 +34,10 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadStage(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage as it was run. Times are CLOCK_REALTIME ns; `first_scheduled_ns` is None when nothing was sent.
+    """One stage as it was run. Times are CLOCK_REALTIME ns.
 
-    `stopped_by` is one of requests, duration, decided, errors, tokens, interrupted, clock, workers. `decided` holds, for each
-    objective, what sequential testing concluded (pass, fail, undecided) after `looks` looks at the data.
+    `stopped_by` is one of requests, duration, decided, errors, tokens, interrupted, clock, workers. `decided` holds,
+    for each objective, what sequential testing concluded (pass, fail, undecided) after `looks` looks at the data.
     """
 
     name: str

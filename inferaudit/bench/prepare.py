@@ -1,0 +1,98 @@
+"""What can be refused before load is sent (limits, files, lengths, the API), and what workers need to know."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from inferaudit.bench.decision import objectives
+from inferaudit.bench.discovery import fixed_body
+from inferaudit.bench.profiles import check_limits
+from inferaudit.bench.protocols import protocol
+from inferaudit.bench.requests import read_dataset
+from inferaudit.bench.schedule import parse_trace
+from inferaudit.bench.tokens import parse_distribution
+from inferaudit.bench.worker import Setup
+from inferaudit.errors import UsageError
+from inferaudit.plan import LoadPlan, StagePlan
+
+_MAX_FILE_BYTES = 256 << 20
+
+
+def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
+    """Everything that can be refused before load: limits, files, lengths, the API; and what workers need to know."""
+    api = protocol(plan.api)
+    plan = replace(plan, api=api.name)
+    if plan.warmup and not any(stage.name == "warmup" for stage in plan.stages):
+        first = plan.stages[0] if plan.stages else StagePlan("sustained", concurrency=1)
+        streams = min(first.concurrency or 8, plan.warmup)
+        plan = replace(plan, stages=(StagePlan("warmup", concurrency=streams, requests=plan.warmup), *plan.stages))
+    check_limits(plan)
+    objectives(plan)
+    for stage in plan.stages:
+        parse_distribution(stage.input_tokens or plan.input_tokens)
+        parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens")
+    stream = api.stream_default and api.event is not None if plan.stream is None else plan.stream
+    if stream and api.event is None:
+        raise UsageError(f"--stream: the API {api.name} does not stream")
+    if api.generates and not plan.model and api.name in ("openai-chat", "openai-completions", "ollama"):
+        raise UsageError(f"--model is needed for the API {api.name}")
+    dataset = tuple(read_dataset(_read(plan.dataset), plan.dataset)) if plan.dataset else ()
+    trace = parse_trace(_read(plan.trace), plan.trace) if plan.trace else ()
+    if any(stage.arrival == "trace" and stage.concurrency is None for stage in plan.stages) and not trace:
+        raise UsageError("arrival trace needs a trace file (--trace FILE)")
+    nonce = os.urandom(4)
+    setup = Setup(
+        plan=plan,
+        stream=stream,
+        run_id=f"inferaudit-{nonce.hex()}",
+        nonce=int.from_bytes(nonce),
+        worker=0,
+        workers=1,
+        dataset=dataset,
+        template=_read(plan.template) if plan.template else "",
+        trace=trace,
+    )
+    return plan, replace(setup, fixed_body=None if setup.template or dataset else fixed_body(plan, api))
+
+
+def worker_count(plan: LoadPlan) -> int:
+    """How many processes; auto takes one for 800 streams or 15 000 requests/s, at most one fewer than the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if plan.workers != "auto":
+        if not 1 <= plan.workers <= 256:
+            raise UsageError("--workers lies between 1 and 256")
+        return plan.workers
+    streams = max((s.concurrency or 0 for s in plan.stages), default=0)
+    rate = max((s.rate or 0.0 for s in plan.stages), default=0.0)
+    return max(1, min(cores - 1, math.ceil(max(streams / 800, rate / 15_000))))
+
+
+def _read(path: str) -> str:
+    try:
+        if Path(path).stat().st_size > _MAX_FILE_BYTES:
+            raise UsageError(f"{path}: larger than {_MAX_FILE_BYTES >> 20} MiB")
+        return Path(path).read_text("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text") from None
+
+
+def file_limit() -> int:
+    """How many descriptors this process may open; the soft limit is raised to the hard one."""
+    try:
+        import resource
+    except ImportError:
+        return 512
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard if hard != resource.RLIM_INFINITY else 1 << 20, 1 << 20)
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (OSError, ValueError):
+            return soft
+    return soft

@@ -1,0 +1,194 @@
+"""``inferaudit bench`` as a user has it: options, exit codes, files, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import groundtruth
+from support.faulty import FaultyServer
+
+from inferaudit.records import from_npz
+
+
+def bench(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inferaudit.cli.app", "bench", *map(str, args)]
+    environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1"}
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        check=False,
+        **options,
+    )
+
+
+def small(url: str, *more: object) -> tuple[object, ...]:
+    return (url, "--model", "m", "--concurrency", 2, "--requests", 10, "--output-tokens", 4, *more)
+
+
+def test_json_and_records_agree(tmp_path: Path) -> None:
+    with groundtruth.start("stream", ttft_us=5_000, itl_us=1_000, tokens=4) as server:
+        ran = bench(*small(server.url, "--seed", 3, "--records", tmp_path / "r.npz", "-o", f"json={tmp_path}/a.json"))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    again = bench("--from", tmp_path / "r.npz", "-o", "json")
+    assert again.returncode == 0, again.stderr
+    first, second = json.loads((tmp_path / "a.json").read_text()), json.loads(again.stdout)
+    assert first["schema"] == "inferaudit.bench/v1"
+    assert first["benchmark"].pop("token_records").startswith("sha256:")
+    second["benchmark"].pop("token_records")
+    assert first == second
+    table = from_npz((tmp_path / "r.npz").read_bytes())
+    assert len(table) == 10
+    assert len(table.tokens) == 40
+    assert list(table.tokens[:4]) == sorted(table.tokens[:4])
+    assert first["benchmark"]["seed"] == 3
+
+
+def test_numpy_reads_the_records_without_us(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy", reason="numpy is an optional part of the demo")
+    with groundtruth.start("plain") as server:
+        assert bench(*small(server.url, "--no-stream", "--records", tmp_path / "r.npz")).returncode in (0, 3)
+    with numpy.load(tmp_path / "r.npz") as columns:
+        latency = columns["end_ns"] - columns["sent_ns"]
+    assert latency.shape == (10,)
+    assert (latency > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("slo", "code", "outcome"),
+    [
+        ("e2e_p50=10s", 0, "pass"),
+        ("e2e_p50=1us", 1, "fail"),
+        ("e2e_p99=10s", 3, "unknown"),  # ten samples bound no P99
+        ("error_rate=50%", 0, "pass"),
+        ("throughput=0.001/s", 0, "pass"),
+        ("throughput=1000000/s", 1, "fail"),
+    ],
+)
+def test_exit_codes_follow_the_objectives(tmp_path: Path, slo: str, code: int, outcome: str) -> None:
+    with groundtruth.start("plain", delay_us=2_000) as server:
+        ran = bench(*small(server.url, "--no-stream", "--slo", slo, "-o", f"json={tmp_path}/b.json"))
+    assert ran.returncode == code, ran.stderr
+    assert [row["outcome"] for row in json.loads((tmp_path / "b.json").read_text())["objectives"]] == [outcome]
+
+
+def test_nothing_succeeded_is_3_and_no_number_is_zero(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        ran = bench(*small(server.url("status_503"), "--slo", "e2e_p99=1s", "-o", f"json={tmp_path}/b.json"))
+    found = json.loads((tmp_path / "b.json").read_text())["benchmark"]
+    assert ran.returncode == 3
+    assert found["errors"]["http_503"]["count"] == 10
+    assert found["latency_ms"]["p99"] is found["ttft_ms"]["p50"] is found["request_rate"] is None
+    assert found["first_request_ms"] is None
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "which endpoint"),
+        (("http://127.0.0.1:1", "--rate", "1/s", "--concurrency", "2"), "exclude each other"),
+        (("http://127.0.0.1:1", "--api", "nothing"), "known are"),
+        (("http://127.0.0.1:1", "--arrival", "never", "--rate", "1"), "known are"),
+        (("http://127.0.0.1:1", "--profile", "huge"), "known are"),
+        (("http://127.0.0.1:1",), "--model"),
+        (("http://127.0.0.1:1", "--model", "m", "--output-tokens", "many"), "--output-tokens"),
+        (("http://127.0.0.1:1", "--model", "m", "--dataset", "/no/such/file"), "cannot read"),
+        (("http://127.0.0.1:1", "--model", "m", "--requests", "0"), "above 0"),
+        (("http://127.0.0.1:1", "--model", "m", "--api", "tei", "--stream"), "does not stream"),
+        (("http://127.0.0.1:1", "--model", "m", "-o", "xml"), "terminal or json"),
+        (("http://127.0.0.1:1", "--model", "m", "--rate", "200/s", "--limit-rate", "50/s"), "limits.rate"),
+        (("http://192.0.2.1:1", "--model", "m"), "--yes"),
+        (("--from", "/no/such/file"), "cannot read"),
+        (("http://127.0.0.1:1", "--model", "m", "--header-env", "X"), "NAME=ENVVAR"),
+    ],
+)
+def test_usage_errors_are_one_line_and_2(args: tuple[str, ...], said: str) -> None:
+    ran = bench(*args)
+    assert ran.returncode == 2, ran.stderr
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_dry_run_sends_nothing() -> None:
+    with FaultyServer() as server:
+        ran = bench(server.url("ok"), "--model", "m", "--profile", "full", "--rate", "5/s", "--dry-run")
+        assert server.connections == 0
+    assert ran.returncode == 0
+    for stage in ("cold", "warmup", "step-1", "knee", "sustained", "burst", "overload", "mixed", "repeat", "soak"):
+        assert stage in ran.stdout
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_ends_it_with_what_was_measured(
+    tmp_path: Path, number: signal.Signals, code: int, workers: int
+) -> None:
+    with groundtruth.start("plain", delay_us=5_000) as server:
+        command = [sys.executable, "-m", "inferaudit.cli.app", "bench", server.url, "--model", "m", "--no-stream",
+                   "--concurrency", "4", "--duration", "60s", "--workers", str(workers), "-o",
+                   f"json={tmp_path}/b.json"]  # fmt: skip
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        assert process.stderr is not None
+        assert "answered" in process.stderr.readline()  # it is under way
+        time.sleep(0.2)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    found = json.loads((tmp_path / "b.json").read_text())["benchmark"]
+    assert found["interrupted"] is True
+    assert found["requests"]["ok"] > 0
+    assert "Traceback" not in said
+
+
+def test_the_open_inference_protocol_learns_its_inputs() -> None:
+    """The model's metadata says what it takes; the request is built from that."""
+    import http.server
+    import threading
+
+    bodies: list[Any] = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            return
+
+        def _answer(self, value: Any) -> None:
+            content = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self) -> None:  # the library's name
+            inputs = [
+                {"name": "x", "datatype": "FP32", "shape": [-1, 4]},
+                {"name": "s", "datatype": "BYTES", "shape": [1]},
+            ]
+            self._answer({"name": "double", "inputs": inputs})
+
+        def do_POST(self) -> None:  # the library's name
+            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self._answer({"model_name": "double", "outputs": []})
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/v2"
+        ran = bench(url, "--api", "oip-v2", "--model", "double", "--concurrency", 1, "--requests", 5)
+        server.shutdown()
+    assert "5 ok" in ran.stdout, ran.stderr
+    assert bodies[0]["inputs"][0] == {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [0.5] * 4}
+    assert bodies[0]["inputs"][1]["data"] == ["text"]
