@@ -15,7 +15,7 @@ from inferaudit.probe_timing import read_probe
         "Let the route answer 200 only after one inference has succeeded, and attest it for the row of health checks."
     ),
     references=("https://kubernetes.io/docs/concepts/workloads/pods/probes/#readiness-probe",),
-    tags=("never-passes",),
+    tags=("never-passes", "never-fails"),
 )
 def readiness_custom(snapshot: Snapshot) -> Iterator[Judgement]:
     """What a route of a server of one's own, or a command, answers while the model loads cannot be seen from outside.

@@ -5,6 +5,9 @@ from inferaudit.engine_args import engine_of
 from inferaudit.probe_routes import asks_model, find_route
 from inferaudit.probe_timing import read_probe
 
+# Pages of the web server around the engine: they answer also when the engine behind it has died.
+_NO_HEALTH = frozenset({"/", "/version", "/metrics", "/docs", "/openapi.json", "/favicon.ico"})
+
 
 @check(
     title="The readiness route proves that the model is loaded",
@@ -46,5 +49,7 @@ def readiness_route(snapshot: Snapshot) -> Iterator[Judgement]:
                 yield failed(subject, f"{probe.path} of {engine.title} proves the {route.proves}, not the model", seen)
         elif asks_model(engine.profile, probe.path):
             yield passed(subject, f"{probe.path} lists the served model", seen)
+        elif (probe.path.partition("?")[0].rstrip("/") or "/") in _NO_HEALTH:
+            yield failed(subject, f"{probe.path} of {engine.title} answers whatever became of the model", seen)
         else:
             yield not_applicable(subject, f"nothing is known about {probe.path} of {engine.title}", seen)

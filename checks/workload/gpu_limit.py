@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 
@@ -25,7 +26,26 @@ def gpu_limit(snapshot: Snapshot) -> Iterator[Judgement]:
         seen = Evidence("resources.limits", limits, "a GPU resource, when the workload uses GPUs")
         if gpus:
             yield passed(subject, f"asks for {gpus} GPU{'s' * (gpus > 1)} in each pod", seen)
+        elif signs := _signs(workload.template.get("spec") or {}, container):
+            shown = Evidence(", ".join(signs), list(signs.values()), "comes with a GPU resource")
+            yield failed(subject, "is made for GPUs and asks the scheduler for none", seen, shown)
         elif workload.uses_gpu:
             yield failed(subject, "uses GPUs and asks the scheduler for none", seen)
         else:
             yield not_applicable(subject, "serves on CPU: no GPU is asked for, and nothing in it points to one", seen)
+
+
+def _signs(spec: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
+    """What says that the pod is meant to have a GPU, by its path. A toleration alone says only where it may go."""
+    signs = {
+        f"nodeSelector.{key}": str(value)
+        for key, value in (spec.get("nodeSelector") or {}).items()
+        if key.startswith(("nvidia.com/", "amd.com/gpu", "cloud.google.com/gke-accelerator"))
+    }
+    runtime = str(spec.get("runtimeClassName") or "")
+    if runtime.startswith("nvidia"):
+        signs["runtimeClassName"] = runtime
+    for variable in container.get("env") or ():
+        if variable.get("name") == "NVIDIA_VISIBLE_DEVICES" and variable.get("value") not in (None, "", "void", "none"):
+            signs["env.NVIDIA_VISIBLE_DEVICES"] = str(variable["value"])
+    return signs

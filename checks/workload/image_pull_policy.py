@@ -28,6 +28,7 @@ def image_pull_policy(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(container["subject"], "the image is never pulled: a new node cannot start the pod", seen)
         elif effective == "IfNotPresent" and moves:
             why = "each node runs the image that its moving tag meant when it was first pulled"
-            yield failed(container["subject"], why, seen)
+            tag_moves = ("workload-image-tag", container["subject"])  # which fails for exactly these names
+            yield failed(container["subject"], why, seen, cause=tag_moves)
         else:
             yield passed(container["subject"], f"{effective}{'' if policy else ' by default'}", seen)

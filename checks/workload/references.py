@@ -30,7 +30,7 @@ def references(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     files = snapshot.error("workload.pods")
-    files_alone = files is not None and files.kind is FactErrorKind.OUT_OF_VIEW
+    files_alone = files is not None and files.kind in (FactErrorKind.NO_TARGET, FactErrorKind.OUT_OF_VIEW)
     seen_names: set[tuple[str, str, str | None]] = set()
     for ref in snapshot.fact("service.references"):
         identity = (ref.kind, ref.name, ref.key)
