@@ -1,7 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.engine_args import serving_engines
+from inferaudit.engine_args import Engine, serving_engines
 from inferaudit.entrypoints import rate_limits
 
 
@@ -33,4 +34,14 @@ def rate_limit(snapshot: Snapshot) -> Iterator[Judgement]:
     elif queues:
         yield passed(workload.subject, "the engine's queue is limited; callers are not told apart", seen)
     else:
-        yield failed(workload.subject, "no rate limit is in view", seen)
+        yield failed(workload.subject, "no rate limit is in view", seen, cause=_endless(engines))
+
+
+def _endless(engines: Iterable[tuple[Mapping[str, Any], Engine]]) -> tuple[str, str] | None:
+    """The finding that an engine's queue has no end: a limit there would be the least, and mend both."""
+    for container, engine in engines:
+        known = engine.profile.settings.get("queue_limit")
+        bounded = engine.profile.overload.bounded or (known is not None and known.default.isdigit())
+        if engine.known and not bounded:
+            return "engine-queue-limit", container["subject"]
+    return None

@@ -11,6 +11,7 @@ _RISKY = (
     ("nodes/proxy", {"get", "create"}, "talks to kubelets"),
     ("serviceaccounts/token", {"create"}, "makes tokens"),
 )
+_ADMIN = "cluster-admin"
 _WRITES = frozenset({"create", "update", "patch", "delete", "*"})
 
 
@@ -30,11 +31,12 @@ def rbac(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     objects = snapshot.fact("service.roles")
-    roles = [o for o in objects if o.get("kind") in ("Role", "ClusterRole")]
-    named_admin = any((o.get("roleRef") or {}).get("name") == "cluster-admin" for o in objects)
-    if named_admin:
-        seen = Evidence("roleRef.name", "cluster-admin", "a Role of its own")
-        yield failed(workload.subject, "its ServiceAccount is cluster-admin", seen, key="cluster-admin")
+    # Nobody mends cluster-admin itself: what is wrong there is the binding.
+    roles = [o for o in objects if o.get("kind") in ("Role", "ClusterRole") and o["metadata"]["name"] != _ADMIN]
+    for binding in objects:
+        if (binding.get("roleRef") or {}).get("name") == _ADMIN:
+            seen = Evidence("roleRef.name", _ADMIN, "a Role of its own")
+            yield failed(object_subject(binding), f"makes the pods' ServiceAccount {_ADMIN}", seen)
     if not objects:
         yield passed(
             workload.subject, "nothing is granted to its ServiceAccount", Evidence("bindings", 0, "as few as can be")

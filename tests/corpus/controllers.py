@@ -13,6 +13,7 @@ from .patches import Object
 
 HASH = "6446cf4886"
 STARTED = "2026-11-22T08:00:00Z"
+READY = "2026-11-22T08:02:30Z"  # loading takes two and a half minutes
 SUFFIXES = ("96sbw", "fsjlp", "qtr5q", "x2m8d", "k7v4n", "b9z6t", "w5j3c", "r8p2h")
 HEALTHY_NODE = {
     "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -66,9 +67,9 @@ def _stamped(obj: Object) -> Object:
     return obj
 
 
-def _condition(kind: str, status: str, reason: str = "", message: str = "") -> Object:
+def _condition(kind: str, status: str, reason: str = "", message: str = "", at: str = STARTED) -> Object:
     said = {"type": kind, "status": status, "reason": reason, "message": message}
-    return {key: value for key, value in said.items() if value} | {"lastTransitionTime": STARTED}
+    return {key: value for key, value in said.items() if value} | {"lastTransitionTime": at}
 
 
 def _claim_status(claim: Object, objects: list[Object]) -> Object:
@@ -151,7 +152,7 @@ def _running(spec: Mapping[str, Any], name: str) -> Object:
         "podIP": f"10.244.0.{sum(name.encode()) % 250 + 1}",
         "qosClass": "Burstable",
         "startTime": STARTED,
-        "conditions": [_condition(each, "True") for each in true],
+        "conditions": [_condition(each, "True", at=READY if "Ready" in each[-5:] else STARTED) for each in true],
         "containerStatuses": [
             {
                 "name": container["name"],
