@@ -285,12 +285,8 @@ def _loader(yaml: Any) -> Any:
     """libyaml's safe loader where it is there, ten times as fast; dates stay text."""
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class Loader(base):  # type: ignore[misc]
-        pass
-
-    resolvers = base.yaml_implicit_resolvers.items()
-    Loader.yaml_implicit_resolvers = {
+    resolvers = {
         key: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
-        for key, pairs in resolvers
+        for key, pairs in base.yaml_implicit_resolvers.items()
     }
-    return Loader
+    return type("Loader", (base,), {"yaml_implicit_resolvers": resolvers})
