@@ -51,6 +51,7 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
         "duration_s": snapshot.duration_s,
         "tool_version": snapshot.tool_version,
         "service": policy.service.model_dump(mode="json"),
+        "policy": policy.model_dump(mode="json", exclude_defaults=True),
         "digests": {
             "snapshot": snapshots.digest(snapshot),
             "policy": _digest(policy.model_dump(mode="json")),

@@ -8,6 +8,7 @@ unknown. A client that was its own bottleneck makes its latencies unknown, never
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -151,9 +152,19 @@ def _error_rate(result: Any, records: Any, stage: Any, objective: Objective) -> 
     low, high = bounds if bounds else (None, None)
     outcome = _OUTCOMES[decide(objective.target, low, high)]
     text = f"{bad} of {len(inside)} requests failed ({bad / len(inside):.3%}), target ≤ {objective.target:.3%}"
+    if bad:
+        text += f" ({_classes(records, stage)} in the stage)"
     if outcome is Outcome.UNKNOWN:
         text += f"; not enough requests to tell: below {objective.target:.3%} takes {_clean_requests(objective.target)} without an error"
     return ObjectiveResult(objective, outcome, text, bad / len(inside), (low, high), len(inside), _window(worst))
+
+
+def _classes(records: Any, stage: Any) -> str:
+    """The stage's errors by class, most frequent first: ``http_5xx 12, reset_in_body 3``."""
+    errors = records.columns["error"]
+    rows = records.stage_rows(stage.name)
+    counts = Counter(name for i in rows if (name := records.errors[errors[i]]) and name != "cancelled")
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common(4))
 
 
 def _clean_requests(rate: float) -> int:

@@ -47,7 +47,7 @@ def deliver(report: Report, outputs: Sequence[Output]) -> None:
 
     for output in outputs:
         if output.path is None:
-            text = render(report, output.format, width=_width(), color=_color())
+            text = render(report, output.format, width=_width(), color=_color(), unicode=_unicode())
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
             sys.stdout.flush()
             continue
@@ -75,6 +75,15 @@ def verdict_line(report: Report) -> str:
 def _width() -> int:
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if columns.isdigit() and int(columns) else shutil.get_terminal_size((100, 24)).columns
+
+
+def _unicode() -> bool:
+    """Can stdout show more than ASCII?"""
+    try:
+        "✓→".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _color() -> bool:

@@ -91,6 +91,7 @@ class Document(msgspec.Struct, frozen=True):
     duration_s: float | None = None
     tool_version: str | None = None
     service: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
     digests: dict[str, str | None] = {}
     target: dict[str, Any] = {}
     coverage: dict[str, Any] = {}

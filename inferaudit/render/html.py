@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -95,6 +96,7 @@ def _page(document: d.Document, scale: float) -> str:
             costs=[(label, document.cost.get(key)) for key, label in _COSTS],
             waived=[f for f in document.findings if f.waiver][: round(200 * scale)],
             command=_command(document),
+            policy=escape.block(yaml.safe_dump(document.policy, allow_unicode=True), 20_000) if document.policy else "",
             script=Markup(script),  # noqa: S704  # our own file
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             style=Markup((resource_folder("templates") / "report.css").read_text(encoding="utf-8")),  # noqa: S704
