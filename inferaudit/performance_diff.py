@@ -1,19 +1,21 @@
 """What changed in the measured performance between two reports, and how sure that is. Pure.
 
 Percentiles are compared by a bootstrap over the exact count tables that a report carries, error rates by Newcombe's
-interval, rates by Welch's interval over batch means. A change counts when its whole 95 % interval lies beyond the
-tolerance: with nothing changed that is far rarer than one in forty. Without count tables nothing is concluded.
+interval, rates by Welch's interval over batch means. A change counts when its whole interval lies beyond the tolerance.
+The intervals of one stage hold together with 95 % confidence (Bonferroni): a dozen figures would else be a dozen
+chances of a false alarm. Without count tables nothing is concluded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
 import msgspec
 
-from inferaudit.latency import CountTable, required_samples, table_percentile
+from inferaudit.latency import CONFIDENCE, CountTable, required_samples, table_percentile
 from inferaudit.stats import (
     Difference,
     change,
@@ -26,6 +28,7 @@ from inferaudit.stats import (
 TOLERANCE = 0.05
 _PERCENTILES = (50, 95, 99)
 _TABLES = {"ttft": "ttft_table_us", "itl": "itl_table_us", "e2e": "latency_table_us"}
+_RATES = {"request_rate": "rate", "token_rate": "token_rate"}
 _FALSIFIED = {"ttft": "ttft_ms", "itl": "itl_ms", "e2e": "latency_ms"}
 _BATCHES = 10
 _SAME_PROMPTS = 0.1  # mean prompt lengths further apart than this share are another test
@@ -86,12 +89,13 @@ class Series(msgspec.Struct, frozen=True):
 class Benchmark(msgspec.Struct, frozen=True):
     """The part of a report's benchmark that is compared."""
 
+    judged_stage: str | None = None
     stages: tuple[Stage, ...] = ()
     series: Series = Series()
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of one stage before and after. `low` to `high` holds the change with 95 % confidence, in `unit`.
+    """One figure of one stage before and after. `low` to `high` holds the change with `confidence`, in `unit`.
 
     `superiority` is the chance that a value after is above one before: 0.5 when they are alike.
     """
@@ -104,6 +108,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     samples: tuple[int, int] = (0, 0)
+    confidence: float = CONFIDENCE
     superiority: float | None = None
     change: Verdict = "undecided"
     reason: str = ""
@@ -142,11 +147,13 @@ def compare_performance(
         if other is None or why:
             skipped.append(f"{stage.name}: {why}")
             continue
-        changes += _latencies(stage, other, tolerance, seed)
-        changes += _errors(stage, other, tolerance)
-        changes += _rates(stage.name, before, after, tolerance)
+        ask = _Ask(stage.name, tolerance, _confidence(stage, other, before, after), seed)
+        changes += _latencies(stage, other, ask)
+        changes += _errors(stage, other, ask)
+        changes += _rates(before, after, ask)
     skipped += [f"{name}: the old report has no such stage" for name in theirs]
-    outcome, reason = _together(changes)
+    judged = [c for c in changes if before.judged_stage == after.judged_stage == c.stage]
+    outcome, reason = _together(judged or changes)
     return Performance(
         outcome=outcome, reason=reason, tolerance=tolerance, changes=tuple(changes), not_compared=tuple(skipped)
     )
@@ -172,7 +179,25 @@ def _prompt_length(stage: Stage) -> float | None:
     return stage.tokens.input / stage.requests.ok
 
 
-def _latencies(old: Stage, new: Stage, tolerance: float, seed: int) -> Iterator[Measured]:
+@dataclass(frozen=True)
+class _Ask:
+    """What is asked of each figure of one stage."""
+
+    stage: str
+    tolerance: float
+    confidence: float
+    seed: int
+
+
+def _confidence(old: Stage, new: Stage, before: Benchmark, after: Benchmark) -> float:
+    """What to ask of each figure, so that all of the stage hold together with 95 %."""
+    figures = sum(len(_PERCENTILES) for name in _TABLES.values() if getattr(old, name) and getattr(new, name))
+    figures += 1  # the error rate
+    figures += sum(bool(_slices(before, old.name, rate) and _slices(after, old.name, rate)) for rate in _RATES.values())
+    return 1 - (1 - CONFIDENCE) / figures
+
+
+def _latencies(old: Stage, new: Stage, ask: _Ask) -> Iterator[Measured]:
     limited = {name for stage in (old, new) if stage.client for name in stage.client.falsifies}
     for metric, attribute in _TABLES.items():
         before: CountTable = getattr(old, attribute) or ()
@@ -182,43 +207,40 @@ def _latencies(old: Stage, new: Stage, tolerance: float, seed: int) -> Iterator[
         counts = sum(n for _, n in before), sum(n for _, n in after)
         ranks = rank_test(before, after)
         for p in _PERCENTILES:
-            difference = percentile_difference(before, after, p, seed=seed) if all(counts) else None
-            reason = ""
+            difference, reason = None, ""
             if _FALSIFIED[metric] in limited:
-                reason, difference = "the client was the limit", None
-            elif difference is None:
-                reason = f"needs {required_samples(p)} samples on both sides"
+                reason = "the client was the limit"
+            elif all(counts):
+                difference = percentile_difference(before, after, p, seed=ask.seed, confidence=ask.confidence)
+            if difference is None and not reason:
+                reason = f"needs {required_samples(p, ask.confidence)} samples on both sides"
             yield _measured(
-                old.name, f"{metric}_p{p}", "ms", difference, counts, tolerance, reason, scale=1e-3,
+                ask, f"{metric}_p{p}", "ms", difference, counts, reason, scale=1e-3,
                 known=(table_percentile(before, p), table_percentile(after, p)),
                 superiority=ranks.superiority if ranks else None,
             )  # fmt: skip
 
 
-def _errors(old: Stage, new: Stage, tolerance: float) -> Iterator[Measured]:
+def _errors(old: Stage, new: Stage, ask: _Ask) -> Iterator[Measured]:
     sides = [(s.requests.failed, s.requests.ok) if s.requests else (None, None) for s in (old, new)]
     tallies = [(failed, failed + ok) for failed, ok in sides if failed is not None and ok is not None]
     if len(tallies) == 2:
-        difference = proportion_difference(tallies[0], tallies[1])
+        difference = proportion_difference(tallies[0], tallies[1], ask.confidence)
         counts = tallies[0][1], tallies[1][1]
-        yield _measured(
-            old.name, "error_rate", "ratio", difference, counts, tolerance, "" if difference else "no requests"
-        )
+        yield _measured(ask, "error_rate", "ratio", difference, counts, "" if difference else "no requests")
 
 
-def _rates(stage: str, old: Benchmark, new: Benchmark, tolerance: float) -> Iterator[Measured]:
-    for metric, attribute, unit in (("request_rate", "rate", "1/s"), ("token_rate", "token_rate", "tokens/s")):
-        sides = [_slices(section, stage, attribute) for section in (old, new)]
+def _rates(old: Benchmark, new: Benchmark, ask: _Ask) -> Iterator[Measured]:
+    for metric, attribute in _RATES.items():
+        sides = [_slices(section, ask.stage, attribute) for section in (old, new)]
         if not any(side and any(side) for side in sides):
             continue
         batches = [_batch_means(side) for side in sides]
-        difference = mean_difference(batches[0], batches[1]) if all(batches) else None
+        difference = mean_difference(batches[0], batches[1], ask.confidence) if all(batches) else None
         reason = "" if difference else f"needs {2 * _BATCHES} slices of the timeline on both sides"
         known = tuple(fmean(side) if side else None for side in sides)
-        counts = len(sides[0]), len(sides[1])
-        yield _measured(
-            stage, metric, unit, difference, counts, tolerance, reason, known=(known[0], known[1]), more_is_better=True
-        )
+        counts, unit = (len(sides[0]), len(sides[1])), "tokens/s" if attribute == "token_rate" else "1/s"
+        yield _measured(ask, metric, unit, difference, counts, reason, known=(known[0], known[1]), more_is_better=True)
 
 
 def _slices(section: Benchmark, stage: str, attribute: str) -> list[float]:
@@ -234,21 +256,21 @@ def _batch_means(values: Sequence[float]) -> list[float]:
 
 
 def _measured(
-    stage: str, metric: str, unit: str, difference: Difference | None, samples: tuple[int, int], tolerance: float,
-    reason: str, *, scale: float = 1.0, known: tuple[float | None, float | None] = (None, None),
+    ask: _Ask, metric: str, unit: str, difference: Difference | None, samples: tuple[int, int], reason: str, *,
+    scale: float = 1.0, known: tuple[float | None, float | None] = (None, None),
     superiority: float | None = None, more_is_better: bool = False,
 ) -> Measured:  # fmt: skip
     if difference is None:
         before, after = (None if value is None else value * scale for value in known)
         return Measured(
-            stage=stage, metric=metric, unit=unit, before=before, after=after, samples=samples, reason=reason,
-            superiority=superiority,
+            stage=ask.stage, metric=metric, unit=unit, before=before, after=after, samples=samples, reason=reason,
+            superiority=superiority, confidence=ask.confidence,
         )  # fmt: skip
-    found = change(difference, tolerance)
+    found = change(difference, ask.tolerance)
     words: dict[str, Verdict] = {"higher": "better" if more_is_better else "worse",
                                  "lower": "worse" if more_is_better else "better", "same": "same"}  # fmt: skip
     return Measured(
-        stage=stage,
+        stage=ask.stage,
         metric=metric,
         unit=unit,
         before=difference.before * scale,
@@ -256,9 +278,10 @@ def _measured(
         low=difference.low * scale,
         high=difference.high * scale,
         samples=samples,
+        confidence=ask.confidence,
         superiority=superiority,
         change=words.get(found, "undecided"),
-        reason="" if found != "undecided" else "the interval reaches both sides of the tolerance",
+        reason="" if found != "undecided" else "the interval lies on both sides of the tolerance",
     )
 
 

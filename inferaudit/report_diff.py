@@ -6,8 +6,10 @@ said so: what was not looked at is out of sight, never fixed.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -89,7 +91,8 @@ def compare(old: Report, new: Report, *, tolerance: float = TOLERANCE, seed: int
     :class:`SnapshotError` for a damaged report.
     """
     try:
-        before, after = (_findings(report) for report in (old, new))
+        after = _findings(new)
+        before = _moved(_findings(old), after, _host(old.data), _host(new.data))
         performance = compare_performance(
             old.data.get("benchmark"), new.data.get("benchmark"), tolerance=tolerance, seed=seed
         )
@@ -119,6 +122,48 @@ def fails(diff: Diff, fail_on: str) -> bool:
 
 def _findings(report: Report) -> dict[str, _Finding]:
     return {f.fingerprint: f for f in msgspec.convert(list(report.data.get("findings") or ()), list[_Finding])}
+
+
+def _host(data: Mapping[str, Any]) -> str:
+    """How findings name the endpoint of a report, or nothing where it had none."""
+    try:
+        parts = urlsplit(str((data.get("target") or {}).get("url") or ""))
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return ""
+    return f"endpoint/{parts.hostname}:{port}" if parts.hostname else ""
+
+
+def _moved(
+    old: Mapping[str, _Finding], new: Mapping[str, _Finding], old_host: str, new_host: str
+) -> dict[str, _Finding]:
+    """The old findings, those of an endpoint that has another address now under their new fingerprints.
+
+    A service is compared with itself across addresses (staging and production). Where a check said several things of
+    the endpoint, the words tell them apart.
+    """
+    if not old_host or not new_host or old_host == new_host:
+        return dict(old)
+    arrived: dict[str, list[_Finding]] = defaultdict(list)
+    for finding in new.values():
+        if finding.subject == new_host and finding.fingerprint not in old:
+            arrived[finding.check].append(finding)
+    left: dict[str, list[_Finding]] = defaultdict(list)
+    for finding in old.values():
+        if finding.subject == old_host and finding.fingerprint not in new:
+            left[finding.check].append(finding)
+    moved = dict(old)
+    for check, findings in left.items():
+        for finding in findings:
+            alone = len(findings) == len(arrived[check]) == 1
+            found = next((f for f in arrived[check] if alone or f.message == finding.message), None)
+            if found is not None:
+                arrived[check].remove(found)
+                del moved[finding.fingerprint]
+                moved[found.fingerprint] = msgspec.structs.replace(
+                    finding, fingerprint=found.fingerprint, subject=new_host
+                )
+    return moved
 
 
 def _side(data: Mapping[str, Any]) -> Side:
@@ -204,7 +249,8 @@ def _still_open(old: _Finding | None, new: _Finding | None) -> tuple[Status, str
 def _notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Sequence[str]:
     """What else differs between the two audits and may explain a difference."""
     notes = []
-    for title, path in (("scope", ("scope",)), ("phase", ("phase",)), ("model", ("target", "model")),
+    for title, path in (("URL", ("target", "url")), ("scope", ("scope",)), ("phase", ("phase",)),
+                        ("model", ("target", "model")),
                         ("API", ("target", "api")), ("runtime", ("target", "runtime", "name")),
                         ("runtime version", ("target", "runtime", "version")),
                         ("GPUs", ("target", "gpus")), ("policy", ("digests", "policy")),

@@ -129,7 +129,7 @@ def _markdown(found: Diff) -> Iterator[str]:
         yield ""
     yield f"Performance: **{found.performance.outcome}**; {markdown(found.performance.reason)}.\n"
     if found.performance.changes:
-        yield "| | stage | figure | before → after, with the 95 % interval of the change |"
+        yield "| | stage | figure | before → after, with the interval of the change |"
         yield "|---|---|---|---|"
         for m in found.performance.changes:
             yield f"| {m.change} | {markdown(m.stage)} | {markdown(m.metric)} | {markdown(_figures(m))} |"
