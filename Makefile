@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench docs controlplane clean help tools
+.PHONY: demo test test-node check bench docs controlplane clean help tools
 
 help:
 	@sed -n 's/^# make /make /p; s/^## //p' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ demo: $(VENV)/.demo
 	$(BIN)/inferaudit demo
 
 tools:
-	@for tool in go cc kubectl chromium promtool; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@for tool in go cc kubectl chromium promtool openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	  [ -z "$$missing" ] || { echo "make test also needs:$$missing (Debian: golang, gcc, kubernetes-client, chromium, prometheus)"; exit 1; }
 
 ## make controlplane  build etcd, the Kubernetes control plane and KWOK into a cache folder (KUBEBUILDER_ASSETS overrides)
@@ -34,7 +34,12 @@ controlplane:
 
 ## make test          all tests, with a real API server, model servers and a browser
 test: $(STAMP) tools controlplane check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not node and not servers"
+
+## make test-node     the tests on one real node (root, containerd)
+test-node: $(STAMP) tools
+	tests/controlplane/build.sh --node
+	$(BIN)/python -m pytest -m node
 
 ## make check         formatting, lint, types, generated docs
 check: $(STAMP)
@@ -42,10 +47,12 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/runtimes_page.py --check
 
 ## make docs          regenerate the reference pages from the code
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/runtimes_page.py
 
 ## make bench         print the tables of benchmarks/
 bench: $(STAMP)

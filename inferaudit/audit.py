@@ -143,7 +143,7 @@ def _jobs(plan: CollectPlan, progress: Progress) -> dict[str, Callable[[], Facts
         def ask_prometheus() -> Facts:
             from inferaudit.collect.prometheus import collect_prometheus
 
-            return collect_prometheus(prometheus, progress)
+            return collect_prometheus(prometheus, progress, namespace=prometheus.namespace)
 
         jobs["prometheus"] = ask_prometheus
     return jobs

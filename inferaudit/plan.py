@@ -80,6 +80,7 @@ class PrometheusPlan:
 
     url: str = ""
     alertmanager_url: str = ""
+    namespace: str = ""
     auth: HttpAuth = field(default_factory=HttpAuth)
     timeout_s: float = 30.0
 

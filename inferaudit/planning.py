@@ -77,7 +77,7 @@ def collect_plan(policy: Policy, asked: Asked) -> CollectPlan:
         gpu=GpuPlan(_gpu_mode(asked.gpus), asked.gpus_node, asked.dcgm_url)
         if Scope.GPU in policy.scope or asked.gpus != "auto"
         else None,
-        prometheus=PrometheusPlan(target.prometheus, target.alertmanager, asked.auth)
+        prometheus=PrometheusPlan(target.prometheus, target.alertmanager, target.namespace, asked.auth)
         if target.prometheus or target.alertmanager
         else None,
         load=_load_plan(policy, asked) if policy.load and target.url else None,
