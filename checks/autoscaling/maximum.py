@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.kube.quantity import gpu_quantities
+from inferaudit.no_place import nowhere
 from inferaudit.placement import gpu_quota, placeable, ready, usable_nodes
 from inferaudit.scaling import scalers_of
 
@@ -37,8 +38,12 @@ def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
         if not workload.gpus_per_pod or "resource.k8s.io" in workload.gpu_resources:
             yield not_applicable(scaler.subject, "its pods ask for no GPUs that nodes advertise", have)
         elif fits < scaler.maximum * workload.pods_per_replica:
-            yield failed(scaler.subject, f"{scaler.maximum} replicas are its maximum and {fits} pods fit", have)
+            text = f"{scaler.maximum} replicas are its maximum and {fits} pods fit"
+            yield failed(scaler.subject, text, have, cause=nowhere(workload, nodes))
         elif hard and min(hard) < needed:
-            yield failed(scaler.subject, f"{needed} GPUs at its maximum and a quota of {min(hard)}", allowed)
+            short = min(hard) < (workload.replicas or 0) * workload.gpus_per_pod * workload.pods_per_replica
+            cause = ("scheduling-quota", workload.subject) if short else None
+            text = f"{needed} GPUs at its maximum and a quota of {min(hard)}"
+            yield failed(scaler.subject, text, allowed, cause=cause)
         else:
             yield passed(scaler.subject, f"{scaler.maximum} replicas fit", have)

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.no_place import nowhere
 from inferaudit.placement import free_gpus, placeable
 from inferaudit.scaling import pod_count
 
@@ -36,8 +37,7 @@ def surge_gpus(snapshot: Snapshot) -> Iterator[Judgement]:
     elif unavailable:
         yield passed(workload.subject, f"{unavailable} old replicas may end before new ones start", seen)
     elif room < 1:
-        yield failed(
-            workload.subject, f"an update needs {workload.gpus_per_pod} more GPUs and none are free for it", seen
-        )
+        text = f"an update needs {workload.gpus_per_pod} more GPUs and none are free for it"
+        yield failed(workload.subject, text, seen, cause=nowhere(workload, snapshot.fact("cluster.nodes")))
     else:
         yield passed(workload.subject, f"{min(room, surge)} new pods can start beside the old ones", seen)

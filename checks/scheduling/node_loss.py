@@ -2,6 +2,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.no_place import uncordoned, update_is_stuck
 from inferaudit.placement import free_gpus, placeable
 from inferaudit.pod_state import is_current
 
@@ -29,6 +30,9 @@ def node_loss(snapshot: Snapshot) -> Iterator[Judgement]:
         yield not_applicable(workload.subject, why, Evidence("spec.nodeName", dict(here), "pods with GPUs on nodes"))
         return
     free = free_gpus(workload, nodes, node_pods)
+    without_cordons = free_gpus(workload, [uncordoned(node) for node in nodes], node_pods)
+    stuck = update_is_stuck(workload) if not placeable(free, workload.gpus_per_pod) else None
+    cordoned = next((("scheduling-cordoned", f"node/{n.name}") for n in nodes if n.unschedulable), None)
     for name, count in sorted(here.items()):
         others = {node: gpus for node, gpus in free.items() if node != name}
         room = placeable(others, workload.gpus_per_pod)
@@ -37,4 +41,7 @@ def node_loss(snapshot: Snapshot) -> Iterator[Judgement]:
         if room >= count:
             yield passed(workload.subject, f"{count} replicas of {name} find GPUs elsewhere", seen, key=key)
         else:
-            yield failed(workload.subject, f"{name} carries {count} replicas, and {room} fit elsewhere", seen, key=key)
+            spared = {node: gpus for node, gpus in without_cordons.items() if node != name}
+            cause = cordoned if placeable(spared, workload.gpus_per_pod) >= count else stuck
+            text = f"{name} carries {count} replicas, and {room} fit elsewhere"
+            yield failed(workload.subject, text, seen, key=key, cause=cause)

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 from inferaudit.kube.selectors import node_is_wanted, required_node_terms
+from inferaudit.no_place import no_gpus_at_all
 from inferaudit.placement import pod_spec, wanted_nodes
 
 
@@ -43,4 +44,5 @@ def nodes_match(snapshot: Snapshot) -> Iterator[Judgement]:
             if labelled
             else "no node matches the labels"
         )
-        yield failed(workload.subject, f"{why}; the cluster has {len(nodes)}", seen)
+        cause = no_gpus_at_all(workload, nodes) if labelled else None
+        yield failed(workload.subject, f"{why}; the cluster has {len(nodes)}", seen, cause=cause)
