@@ -138,7 +138,7 @@ def _from_files(profile: Runtime, files: Mapping[str, str]) -> dict[SettingConce
         keys += [flag.lstrip("-") for flag in setting.flags if flag.startswith("--")]
         for name, text in files.items():
             for key in keys:
-                spelt = re.escape(key).replace(r"\-", "[-_]").replace("_", "[-_]")
+                spelt = "[-_]".join(re.escape(part) for part in re.split(r"[-_]", key))
                 if hit := re.search(rf'(?m)^[\s{{"]*{spelt}"?[ \t]*([:=\[{{])[ \t]*"?([^\s",#}}]*)', text):
                     value, source = hit[2], f"{name}: {key}"
                     off = value.lower() in ("false", "off")

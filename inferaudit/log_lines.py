@@ -15,7 +15,7 @@ _GPU_OOM = re.compile(
     re.IGNORECASE,
 )
 _ERROR = re.compile(
-    r"\b(?:error|exception|fatal|panic|critical|traceback|failed|cannot|could not|denied|no such file|not found|killed"
+    r"\b(?:\w*error|\w*exception|fatal|panic|critical|traceback|failed|cannot|could not|denied|no such file|not found|killed"
     r"|unrecognized arguments|segmentation fault)\b",
     re.IGNORECASE,
 )
