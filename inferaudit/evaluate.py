@@ -234,7 +234,10 @@ def _collection_judgement(key: str, group: Sequence[_Draft]) -> Judgement:
         error.kind.value,
         f"readable, for {len(names)} check{'s' * (len(names) > 1)}: {', '.join(names)}",
     )
-    return unknown(f"fact/{group[0].judgement.key}", _with_remedy(error), what, key=key)
+    reasons = list(dict.fromkeys(d.blinded_by.reason for d in group if d.blinded_by))
+    more = f"; and {len(reasons) - 4} more" if len(reasons) > 4 else ""
+    said = replace(error, reason="; ".join(reasons[:4]) + more)
+    return unknown(f"fact/{min(d.judgement.key for d in group)}", _with_remedy(said), what, key=key)
 
 
 def _with_remedy(error: FactError | None, reason: str = "") -> str:

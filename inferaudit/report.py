@@ -95,6 +95,8 @@ def _coverage(findings: Sequence[Finding], snapshot: Snapshot, catalog: Catalog)
             continue
         entry = unread.setdefault(fact.error.key, {**asdict(fact.error), "kind": fact.error.kind.value, "facts": []})
         entry["facts"].append(name)
+        if fact.error.reason not in entry["reason"]:
+            entry["reason"] += f"; {fact.error.reason}"
     hard = {kind.value for kind in UNREAD}
     return {
         "examined": len(told),

@@ -139,7 +139,7 @@ def test_live_facts_name_the_flag() -> None:
     for name, fact in chart().items():
         if fact_specs()[name].live:
             assert fact.error is not None
-            assert (fact.error.kind, fact.error.remedy) == (FactErrorKind.NO_TARGET, "--context")
+            assert (fact.error.kind, fact.error.remedy) == (FactErrorKind.NO_TARGET, "give --context")
             assert fact.error.reason.startswith("only a live cluster shows")
 
 

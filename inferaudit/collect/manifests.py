@@ -88,9 +88,9 @@ def _only_live(name: str) -> FactError:
     words = _LIVE_WORDS.get(name, "that")
     return FactError(
         FactErrorKind.NO_TARGET,
-        f"only a live cluster shows {words}; give --context",
+        f"only a live cluster shows {words}",
         source="a live cluster",
-        remedy="--context",
+        remedy="give --context",
     )
 
 

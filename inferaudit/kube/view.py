@@ -79,9 +79,9 @@ class FileView:
         raise UnreadError(
             FactError(
                 FactErrorKind.OUT_OF_VIEW,
-                f"the manifests hold no {kind.name}; one may be defined elsewhere",
-                source=f"manifests: {kind.name}",
-                remedy="add the objects to --manifests, or --context for the cluster's",
+                f"the manifests hold no {kind.name}",
+                source="manifests: kinds they do not hold",
+                remedy="if they are defined elsewhere, add them to --manifests, or give --context",
             )
         )
 
