@@ -15,8 +15,8 @@ _GPU_OOM = re.compile(
     re.IGNORECASE,
 )
 _ERROR = re.compile(
-    r"\b(?:\w*error|\w*exception|fatal|panic|critical|traceback|failed|cannot|could not|denied|no such file|not found|killed"
-    r"|unrecognized arguments|segmentation fault)\b",
+    r"\b(?:\w*error|\w*exception|fatal|panic|critical|traceback|failed|cannot|could not|denied|no such file|not found"
+    r"|killed|unrecognized arguments|segmentation fault)\b",
     re.IGNORECASE,
 )
 _NOISE = re.compile(r"^\s*(?:File \"|at |\^+|Traceback)|\b(?:0 errors|error_rate|errors=0)\b")

@@ -56,7 +56,11 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
     elif monitors:
         yield failed(workload.subject, f"{len(monitors)} monitors, none of which selects its Service or pods", seen)
     else:
-        yield failed(workload.subject, "neither a monitor nor an annotation has its metrics fetched", seen)
+        # Without a Service no ServiceMonitor can select anything: that finding says what to mend.
+        cause = (
+            None if services or not any(c.get("ports") for c in containers) else ("network-service", workload.subject)
+        )
+        yield failed(workload.subject, "neither a monitor nor an annotation has its metrics fetched", seen, cause=cause)
 
 
 def _about(target: Any, workload: Workload) -> bool:
