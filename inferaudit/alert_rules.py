@@ -113,6 +113,11 @@ def known_alerts(snapshot: Snapshot) -> list[Alert]:
     return found
 
 
+def alerts_about(snapshot: Snapshot, namespace: str) -> list[Alert]:
+    """The alerts of :func:`known_alerts` that watch something of the service in `namespace`."""
+    return [alert for alert in known_alerts(snapshot) if concerns(alert, namespace)]
+
+
 def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
     """What the alert watches of the service in `namespace`; empty for one that names other namespaces only."""
     expr = alert.expr

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.alert_rules import alerts_about, concerns
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 
 
@@ -20,9 +20,11 @@ def alert_burn_rate(snapshot: Snapshot) -> Iterator[Judgement]:
     Burn rates over two windows are both quick and quiet.
     """
     workload = snapshot.fact("workload")
-    found = [a for a in known_alerts(snapshot) if "burn_rate" in concerns(a, workload.namespace)]
+    about = alerts_about(snapshot, workload.namespace)
+    found = [a for a in about if "burn_rate" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "the burn rate of the error budget")
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
-        yield failed(workload.subject, "no alert watches how fast the error budget burns", seen)
+        cause = None if about else ("observability-alerts", workload.subject)
+        yield failed(workload.subject, "no alert watches how fast the error budget burns", seen, cause=cause)

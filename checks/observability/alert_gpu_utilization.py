@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.alert_rules import alerts_about, concerns
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 
 
@@ -21,7 +21,8 @@ def alert_gpu_utilization(snapshot: Snapshot) -> Iterator[Judgement]:
     Utilisation says that something runs, not that it runs well; as an alarm for the two ends it does.
     """
     workload = snapshot.fact("workload")
-    found = [a for a in known_alerts(snapshot) if "gpu_utilization" in concerns(a, workload.namespace)]
+    about = alerts_about(snapshot, workload.namespace)
+    found = [a for a in about if "gpu_utilization" in concerns(a, workload.namespace)]
     if not workload.uses_gpu:
         yield not_applicable(workload.subject, "serves on CPU", Evidence("resources", None, "a GPU workload"))
         return
@@ -29,4 +30,5 @@ def alert_gpu_utilization(snapshot: Snapshot) -> Iterator[Judgement]:
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
-        yield failed(workload.subject, "no alert watches whether the GPUs are used", seen)
+        cause = None if about else ("observability-alerts", workload.subject)
+        yield failed(workload.subject, "no alert watches whether the GPUs are used", seen, cause=cause)

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.alert_rules import alerts_about, concerns
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 
 
@@ -21,9 +21,11 @@ def alert_staleness(snapshot: Snapshot) -> Iterator[Judgement]:
     For a model that is never retrained, waive this with that reason.
     """
     workload = snapshot.fact("workload")
-    found = [a for a in known_alerts(snapshot) if "staleness" in concerns(a, workload.namespace)]
+    about = alerts_about(snapshot, workload.namespace)
+    found = [a for a in about if "staleness" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "the model's age")
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
-        yield failed(workload.subject, "no alert watches how old the deployed model is", seen)
+        cause = None if about else ("observability-alerts", workload.subject)
+        yield failed(workload.subject, "no alert watches how old the deployed model is", seen, cause=cause)

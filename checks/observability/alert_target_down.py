@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.alert_rules import alerts_about, concerns
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 
 
@@ -21,9 +21,11 @@ def alert_target_down(snapshot: Snapshot) -> Iterator[Judgement]:
     A target that is down, or absent, must wake somebody by itself.
     """
     workload = snapshot.fact("workload")
-    found = [a for a in known_alerts(snapshot) if "target_down" in concerns(a, workload.namespace)]
+    about = alerts_about(snapshot, workload.namespace)
+    found = [a for a in about if "target_down" in concerns(a, workload.namespace)]
     seen = Evidence("alerting rules", [a.path for a in found] or None, "targets that are down")
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
-        yield failed(workload.subject, "no alert fires when metrics stop coming", seen)
+        cause = None if about else ("observability-alerts", workload.subject)
+        yield failed(workload.subject, "no alert fires when metrics stop coming", seen, cause=cause)

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.alert_rules import concerns, known_alerts
+from inferaudit.alert_rules import alerts_about, concerns
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 
 
@@ -20,7 +20,8 @@ def alert_xid(snapshot: Snapshot) -> Iterator[Judgement]:
     The gauge of the exporter keeps the last value for ever: use changes, or the windowed counter.
     """
     workload = snapshot.fact("workload")
-    found = [a for a in known_alerts(snapshot) if "xid" in concerns(a, workload.namespace)]
+    about = alerts_about(snapshot, workload.namespace)
+    found = [a for a in about if "xid" in concerns(a, workload.namespace)]
     if not workload.uses_gpu:
         yield not_applicable(workload.subject, "serves on CPU", Evidence("resources", None, "a GPU workload"))
         return
@@ -28,4 +29,5 @@ def alert_xid(snapshot: Snapshot) -> Iterator[Judgement]:
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
-        yield failed(workload.subject, "no alert watches what the GPU driver reports", seen)
+        cause = None if about else ("observability-alerts", workload.subject)
+        yield failed(workload.subject, "no alert watches what the GPU driver reports", seen, cause=cause)
