@@ -19,13 +19,16 @@ def tls_expiry(snapshot: Snapshot, *, min_days: int = 21) -> Iterator[Judgement]
     answer = snapshot.fact("endpoint.tls")
     if answer is None:
         return
-    subject = snapshot.fact("endpoint.target").subject
+    target = snapshot.fact("endpoint.target")
+    subject = target.subject
     seen = Evidence("endpoint.tls.not_after", answer.not_after, f"at least {min_days} days ahead")
     if answer.not_after is None:
         yield unknown(subject, "the certificate's dates could not be read", seen)
         return
     left = (_moment(answer.not_after) - _moment(snapshot.collected_at)).total_seconds() / 86400
-    if left < 0:
+    if left < min_days and target.loopback:
+        yield unknown(subject, f"{left:.1f} days are left, of a certificate on loopback that clients do not meet", seen)
+    elif left < 0:
         yield failed(subject, f"the certificate expired {-left:.0f} days ago", seen)
     elif left < min_days:
         yield failed(subject, f"the certificate expires in {left:.1f} days", seen)
