@@ -10,7 +10,7 @@ from typing import IO
 
 from inferaudit.bench.raw import Raw
 
-MEMORY_BYTES = 96 << 20
+MEMORY_BYTES = 64 << 20
 DISK_BYTES = 8 << 30
 _AT_ONCE = 64  # moved to the file in one go: some tens of microseconds
 
@@ -21,7 +21,6 @@ class Backlog:
     def __init__(self, memory: int = MEMORY_BYTES, disk: int = DISK_BYTES) -> None:
         self.queue: deque[Raw] = deque()
         self.bytes = 0
-        self.peak = 0
         self._memory = memory
         self._disk = disk
         self._file: IO[bytes] | None = None
@@ -48,12 +47,11 @@ class Backlog:
             return
         if self._file is None:
             self._file = tempfile.TemporaryFile(buffering=1 << 20)  # noqa: SIM115  # closed by drain
-        share = self.bytes / len(self.queue)
-        for _ in range(min(_AT_ONCE, len(self.queue))):
-            content = marshal.dumps(self.queue.popleft())
-            self._written += self._file.write(content)
-            self._spilled += 1
-            self.bytes -= round(share)
+        count = min(_AT_ONCE, len(self.queue))
+        self.bytes -= self.bytes * count // len(self.queue)
+        take = self.queue.popleft
+        self._written += self._file.write(marshal.dumps([take() for _ in range(count)]))
+        self._spilled += count
 
     def decode_one(self, decode: Callable[[Raw], None]) -> None:
         """Decode the oldest in memory."""
@@ -64,8 +62,11 @@ class Backlog:
         """Decode all, file first, and start afresh."""
         if self._file is not None:
             self._file.seek(0)
-            for _ in range(self._spilled):
-                decode(marshal.load(self._file))  # noqa: S302  # our own bytes, from a file without a name
+            while self._spilled > 0:
+                batch = marshal.load(self._file)  # noqa: S302  # our own bytes, from a file without a name
+                self._spilled -= len(batch)
+                for raw in batch:
+                    decode(raw)
             self._file.close()
             self._file = None
         self._spilled = self._written = 0

@@ -62,8 +62,8 @@ class Connection:
     """
 
     __slots__ = (
-        "connect_ns", "done", "ended", "endpoint", "fd", "first", "head", "incoming", "index", "marks", "opened", "out",
-        "outgoing", "parser", "pieces", "read_into", "requests", "scheduled", "sent", "size", "sock", "state", "tls",
+        "connect_ns", "done", "ended", "endpoint", "fd", "feed", "first", "head", "incoming", "index", "marks", "opened",
+        "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size", "sock", "state", "tls",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, address: int = 0) -> None:
@@ -78,7 +78,8 @@ class Connection:
         self.read_into: Any = getattr(self.sock, "recvmsg_into", None)
         self.pieces: list[bytes] = []
         self.done: list[bool] = []  # for each complete message: may another follow?
-        self.parser = _parser(self.pieces, self.done)
+        self.feed: Callable[[bytes], None] = _parser(self.pieces, self.done).feed_data
+        self.send: Callable[[bytes], int] = self.sock.send
         self.head: list[bytes] = []
         self.marks: list[tuple[int, int]] = []
         self.out: memoryview | None = None
@@ -127,19 +128,19 @@ class Connection:
             raise ConnectError("tls" if self.state == HANDSHAKE else _kind(error), str(error)) from None
         return 0
 
-    def write(self, data: bytes) -> bool:
-        """Hand a request to the kernel; False when it did not take all at once (the rest is in `out`)."""
-        if self.tls is not None:
-            assert self.outgoing is not None  # noqa: S101  # set with tls
-            self.tls.write(data)
-            data = self.outgoing.read()
+    def write_tls(self, data: bytes) -> bool:
+        """Hand a request to TLS and on to the kernel; False when it did not take all at once (the rest is in `out`)."""
+        assert self.tls is not None  # noqa: S101  # asked by the caller
+        assert self.outgoing is not None  # noqa: S101
+        self.tls.write(data)
+        cipher = self.outgoing.read()
         try:
-            taken = self.sock.send(data)
+            taken = self.sock.send(cipher)
         except BlockingIOError:
             taken = 0
-        if taken == len(data):
+        if taken == len(cipher):
             return True
-        self.out = memoryview(data)[taken:]
+        self.out = memoryview(cipher)[taken:]
         return False
 
     def flush(self) -> bool:
@@ -170,14 +171,6 @@ class Connection:
         if self.outgoing.pending:  # an answer to a key update
             self.sock.send(self.outgoing.read())
         return b"".join(parts)
-
-    def begin(self, index: int, scheduled: int) -> None:
-        """Get ready for a request."""
-        self.state = BUSY
-        self.requests += 1
-        self.index = index
-        self.scheduled = scheduled
-        self.first = self.size = 0
 
     def clear(self) -> None:
         """Forget the last answer; what was handed out stays with whom it was given to."""

@@ -33,6 +33,8 @@ MAX_STEP_NS = 5_000_000
 RESET_WAIT_NS = 200_000_000
 QUIET_NS = 1_200_000  # this much idle time ahead, and what has arrived is decoded
 
+_ONE_KEPT_ALIVE = [True]  # what `done` holds after one complete answer that another may follow
+
 
 class Engine:
     """One worker's loop over one endpoint; connections outlive stages."""
@@ -199,7 +201,6 @@ class Engine:
                 stamp += seconds * 1_000_000_000
                 lag = (now - stamp) >> LAG_SHIFT
                 lags[lag if 0 <= lag < LAG_BUCKETS else LAG_BUCKETS - 1] += 1
-                report.stamped += 1
             else:
                 stamp = now
                 report.unstamped += 1
@@ -215,24 +216,50 @@ class Engine:
                     continue
                 if not data:
                     continue
-            if not connection.first:
-                connection.first = stamp
-            pieces = connection.pieces
-            if not pieces:
-                connection.head.append(data)
-            connection.size += size
+            pieces, done = connection.pieces, connection.done
+            in_head = not pieces
             try:
-                connection.parser.feed_data(data)
+                connection.feed(data)
             except httptools.HttpParserError:
-                if not connection.done:
+                if not done:
                     self._finish(connection, stamp, "malformed_http")
                     continue
                 connection.requests = -1  # complete, but followed by bytes of nothing: not to be used again
+            if (
+                done == _ONE_KEPT_ALIVE
+                and not connection.first
+                and len(pieces) < 2
+                and data[9:10] == b"2"
+                and connection.out is None
+                and connection.requests > 0
+                and self.reuse.wanted
+            ):
+                self._answered(connection, stamp, data)
+                continue
+            if not connection.first:
+                connection.first = stamp
+            if in_head:
+                connection.head.append(data)
+            connection.size += size
             connection.marks.append((stamp, len(pieces)))
-            if connection.done:
+            if done:
                 self._complete(connection, stamp)
             elif connection.size > MAX_HEAD_BYTES and (not pieces or connection.size > MAX_BODY_BYTES):
                 self._finish(connection, stamp, "malformed_http")
+
+    def _answered(self, connection: Connection, stamp: int, data: bytes) -> None:
+        """The usual case, short: the whole answer came in one read, and the connection goes on."""
+        connect = connection.connect_ns if connection.requests == 1 else None
+        backlog = self.backlog
+        backlog.queue.append(
+            (connection.index, connection.scheduled, connection.sent, stamp, stamp, None, data, None, None, connect)
+        )
+        backlog.bytes += len(data) + 400
+        self.report.completed += 1
+        self.reuse.worked += 1
+        connection.pieces.clear()
+        connection.done.clear()
+        self._go_on(connection, stamp)
 
     def _complete(self, connection: Connection, stamp: int) -> None:
         """A response is whole: keep it and, in a closed loop, send the next request at once."""
@@ -248,6 +275,10 @@ class Engine:
         self._keep(connection, stamp, None)
         self.reuse.worked += connection.requests > 1
         connection.clear()
+        self._go_on(connection, stamp)
+
+    def _go_on(self, connection: Connection, stamp: int) -> None:
+        """The connection is free: in a closed loop the stream's next request goes out on it at once."""
         if self.issuing and self._numbers is not None:
             number = next(self._numbers, None)
             if number is not None:
@@ -336,17 +367,30 @@ class Engine:
     def _send(self, connection: Connection, number: int, scheduled: int) -> bool:
         """False when a connection used before turns out to be closed: the request was not sent and may go elsewhere."""
         data = self.build(number)
-        connection.begin(number, scheduled)
+        connection.state = BUSY
+        connection.requests += 1
+        connection.index = number
+        connection.scheduled = scheduled
+        connection.first = connection.size = 0
         connection.sent = time_ns()
         try:
-            if not connection.write(data):
-                self.report.blocked_sends += 1
-                self.connections.poller.modify(connection.fd, READ | WRITE)
+            if connection.tls is None:
+                taken = connection.send(data)
+                if taken == len(data):
+                    return True
+                connection.out = memoryview(data)[taken:]
+            elif connection.write_tls(data):
+                return True
+        except BlockingIOError:
+            connection.out = memoryview(data)
         except OSError:
             if connection.requests > 1:
                 self._replace(connection)
                 return False
             self._finish(connection, time_ns(), "reset_before_send")
+            return True
+        self.report.blocked_sends += 1
+        self.connections.poller.modify(connection.fd, READ | WRITE)
         return True
 
     def _flush(self, connection: Connection) -> None:

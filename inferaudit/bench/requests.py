@@ -9,7 +9,7 @@ from typing import Any
 
 from inferaudit.bench.endpoint import Endpoint, request_head
 from inferaudit.bench.protocols import Protocol, to_json
-from inferaudit.bench.tokens import Distribution, prompt
+from inferaudit.bench.tokens import Distribution, prompt, prompter
 from inferaudit.errors import UsageError
 
 _MARK = "\ue000inferaudit-prompt\ue001"
@@ -27,6 +27,7 @@ def builder(
     run_id: str,
     seed: int,
     nonce: int,
+    base: int = 0,
     lengths: tuple[Distribution, Distribution],
     dataset: Sequence[Any] = (),
     template: str = "",
@@ -45,11 +46,31 @@ def builder(
     route = api.target(endpoint.path, model, stream)
     head = request_head(endpoint, route, headers, accept) + f"X-Request-Id: {run_id}-".encode()
     words = seed ^ nonce
+    plain = not (dataset or template or repeat or fixed_body) and lengths[0].fixed and lengths[1].fixed
+    parts = to_json(api.body(model, _MARK, int(lengths[1].values[0]), stream)).split(_MARK.encode()) if plain else []
+    if len(parts) == 2 and api.name != "openai-rerank":
+        return _unvaried(head, parts[0], parts[1], base, prompter(int(lengths[0].values[0]), words))
     body = _body(api, model, stream, (seed, words), lengths, dataset, template, fixed_body)
 
     def build(number: int) -> bytes:
+        number += base
         content = body(0 if repeat else number)
         return b"%s%d\r\nContent-Length: %d\r\n\r\n%s" % (head, number, len(content), content)
+
+    return build
+
+
+def _unvaried(
+    head: bytes, before: bytes, after: bytes, base: int, prompt_of: Callable[[int], bytes]
+) -> Callable[[int], bytes]:
+    """The usual case, short: requests that differ in nothing but id and prompt."""
+    around = len(before) + len(after)
+
+    def build(number: int) -> bytes:
+        number += base
+        text = prompt_of(number)
+        length = around + len(text)
+        return b"%s%d\r\nContent-Length: %d\r\n\r\n%s%s%s" % (head, number, length, before, text, after)
 
     return build
 
@@ -114,9 +135,6 @@ def _body(
             api.body(model, prompt(number, sizes(number)[0], seed).decode(), sizes(number)[1], stream)
         )
     before, after = parts[0], parts[1].split(str(_TOKENS).encode())
-    if inputs.fixed and outputs.fixed:
-        length, tail = int(inputs.values[0]), str(int(outputs.values[0])).encode().join(after)
-        return lambda number: b"%s%s%s" % (before, prompt(number, length, seed), tail)
 
     def from_words(number: int) -> bytes:
         words, tokens = sizes(number)

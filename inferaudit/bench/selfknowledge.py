@@ -16,7 +16,7 @@ def client_report(reports: Sequence[LoopReport], lost: int) -> ClientReport:
         lag_p50_ns=_quantile(lags, 0.5),
         lag_p99_ns=_quantile(lags, 0.99),
         lag_max_ns=_quantile(lags, 1.0),
-        reads_stamped=sum(r.stamped for r in reports),
+        reads_stamped=sum(lags),
         reads_unstamped=sum(r.unstamped for r in reports),
         blocked_sends=sum(r.blocked_sends for r in reports),
         connections_stale=sum(r.stale for r in reports),

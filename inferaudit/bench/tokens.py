@@ -7,6 +7,7 @@ what was asked for as far as one common word is one token; the server's own usag
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -94,23 +95,48 @@ def parse_distribution(text: str, flag: str = "--input-tokens") -> Distribution:
     )
 
 
-def prompt(number: int, tokens: int, seed: int) -> bytes:
-    """A prompt of `tokens` words (ASCII) whose first four differ from those of every other number below 2³²."""
-    mixed = (number * 0x9E3779B1 + seed * 0x85EBCA6B + 0x1B873593) & 0xFFFFFFFF  # an odd factor: a bijection
-    a, b, c, d = mixed & 0xFF, mixed >> 8 & 0xFF, mixed >> 16 & 0xFF, mixed >> 24
+def prompter(tokens: int, seed: int) -> Callable[[int], bytes]:
+    """A function from request number to a prompt of `tokens` words (ASCII).
+
+    The first four words differ from those of every other number below 2³².
+    """
+    salt = seed * 0x85EBCA6B + 0x1B873593
     if tokens <= 4:
-        return b" ".join((_BYTES[a], _BYTES[b], _BYTES[c], _BYTES[d])[:tokens])
-    at = mixed % (_FILLER_WORDS if tokens >= _LONG else 4096)
-    return b"%s %s %s %s %s" % (
-        _BYTES[a],
-        _BYTES[b],
-        _BYTES[c],
-        _BYTES[d],
-        (_tail if tokens < _LONG else _cut)(seed, at, tokens - 4),
-    )
+        return lambda number: b" ".join(_words(number * _ODD + salt)[:tokens])
+    tails: dict[int, bytes] = {}
+    kept = _KEPT_TAILS if tokens < _LONG else 1  # at most some 50 MB
+    words = _BYTES
+
+    def prompt_of(number: int) -> bytes:
+        mixed = (number * _ODD + salt) & 0xFFFFFFFF  # an odd factor: a bijection
+        place = mixed % kept
+        tail = tails.get(place)
+        if tail is None:
+            tail = tails[place] = _cut(seed, place, tokens - 4)
+        return b"%s %s %s %s %s" % (
+            words[mixed & 0xFF],
+            words[mixed >> 8 & 0xFF],
+            words[mixed >> 16 & 0xFF],
+            words[mixed >> 24],
+            tail,
+        )
+
+    return prompt_of
 
 
+def prompt(number: int, tokens: int, seed: int) -> bytes:
+    """One prompt; see `prompter`."""
+    return _prompter(tokens, seed)(number)
+
+
+def _words(mixed: int) -> tuple[bytes, bytes, bytes, bytes]:
+    return _BYTES[mixed & 0xFF], _BYTES[mixed >> 8 & 0xFF], _BYTES[mixed >> 16 & 0xFF], _BYTES[mixed >> 24 & 0xFF]
+
+
+_prompter = lru_cache(maxsize=32)(prompter)
 _BYTES = tuple(word.encode() for word in WORDS)
+_ODD = 0x9E3779B1
+_KEPT_TAILS = 4096
 _FILLER_WORDS = 16384
 _LONG = 2048
 
@@ -125,9 +151,6 @@ def _cut(seed: int, at: int, words: int) -> bytes:
         words -= take
         at = 0
     return b" ".join(parts)
-
-
-_tail = lru_cache(maxsize=4096)(_cut)  # at most some 50 MB
 
 
 @cache

@@ -30,7 +30,6 @@ class LoopReport:
     started: int = 0
     ended: int = 0
     lags: list[int] = field(default_factory=list)
-    stamped: int = 0
     unstamped: int = 0
     blocked_sends: int = 0
     stale: int = 0

@@ -109,8 +109,7 @@ class Worker:
     def run(self, place: int, stage: StagePlan, start_ns: int, beat: Callable[[Beat], str | None]) -> Part:
         """Run the stage from `start_ns`; `beat` may answer `STOP_ISSUING` or `CANCEL_STAGE`."""
         setup, plan = self.setup, self.setup.plan
-        base = place * STAGE_NUMBERS
-        build = builder(
+        self.engine.build = builder(
             self.endpoint,
             self.api,
             model=plan.model,
@@ -119,6 +118,7 @@ class Worker:
             run_id=setup.run_id,
             seed=plan.seed,
             nonce=setup.nonce,
+            base=place * STAGE_NUMBERS,
             lengths=(
                 parse_distribution(stage.input_tokens or plan.input_tokens),
                 parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens"),
@@ -128,7 +128,6 @@ class Worker:
             fixed_body=setup.fixed_body,
             repeat=stage.repeat_prompts,
         )
-        self.engine.build = lambda number: build(base + number)
         watched = {o.metric for o in objectives(plan) if o.percentile is not None} if stage.until_decided else set()
         sink = _WatchedSink(
             stage.name,
