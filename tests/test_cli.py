@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -151,6 +152,33 @@ def test_an_endpoint_that_is_down_is_incomplete_and_reported(silent_port: int, t
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["coverage"]["denied"]
     assert any("refused" in reason or "connect" in reason for reason in report["reasons"])
+
+
+def test_a_certificate_that_does_not_verify_is_incomplete(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", "/CN=localhost",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Slow)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"https://localhost:{server.server_address[1]}"
+    try:
+        run = inferaudit("run", "--url", url, "--scope", "endpoint", "-o", f"json={tmp_path}/r.json")
+        assert run.returncode == 3, run.stderr
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert any("--ca FILE" in reason for reason in report["reasons"])
+        bench = ["bench", url, "--api", "openai-chat", "--model", "m", "--requests", 2, "--concurrency", 1, "--warmup", 0]
+        assert inferaudit(*bench).returncode == 3
+        trusted = inferaudit(*bench, "--ca", certificate)
+        assert trusted.returncode == 0, trusted.stdout + trusted.stderr
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class _Slow(http.server.BaseHTTPRequestHandler):
