@@ -249,7 +249,11 @@ def _with_remedy(error: FactError | None, reason: str = "") -> str:
 def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
     by_key = {d.judgement.key: d for d in drafts if d.check is COLLECTION}
     scopes = {d.judgement.subject: d for d in drafts if d.check is SCOPE}
-    prints = {(d.check.id, d.judgement.subject): _fingerprint(d) for d in drafts}
+    # Only what is itself wrong, unknown or to be reviewed explains anything: a cause that passes would hide a failure.
+    troubled = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW)
+    prints = {
+        (d.check.id, d.judgement.subject): _fingerprint(d) for d in drafts if d.judgement.outcome in troubled
+    }
     blinded: dict[str, list[_Draft]] = defaultdict(list)
     for draft in drafts:
         if draft.blinded_by:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Object = Mapping[str, Any]
+
+# Reasons of the events that tell of a pod which its controller was not allowed to create.
+REFUSED = frozenset({"FailedCreate", "ReplicaSetCreateError", "FailedCreatePod"})
+_KILLED = re.compile(r"Container (\S+) failed (liveness|startup) probe, will be restarted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +142,14 @@ def measured_start_s(pods: Iterable[Object], container: str, budget_s: float | N
     starts = [(took, pod_name(pod)) for pod in pods if (took := start_seconds(pod, container)) is not None]
     possible = [each for each in starts if budget_s is None or each[0] <= budget_s]
     return max(possible) if possible else None
+
+
+def killed_by_probe(events: Iterable[Object]) -> dict[tuple[str, str], list[str]]:
+    """Names of the pods, once for each event, by container and probe (``liveness``, ``startup``) that killed it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for event in events:
+        hit = _KILLED.search(str(event.get("message") or event.get("note") or ""))
+        if hit and event.get("reason") in ("Killing", "Unhealthy"):
+            pod = (event.get("involvedObject") or event.get("regarding") or {}).get("name")
+            found.setdefault((hit[1], hit[2]), []).append(str(pod))
+    return found

@@ -30,7 +30,10 @@ def minimum(snapshot: Snapshot, *, allow_zero: bool = False) -> Iterator[Judgeme
         floor = scaler.minimum if scaler.idle is None else min(scaler.minimum, scaler.idle)
         seen = Evidence("minimum", floor, ">= 1")
         if floor < 1 and not allow_zero:
-            yield failed(scaler.subject, "goes to zero: the next user waits for a cold start", seen)
+            # A minimum of nothing is also less than two replicas, which is the graver finding.
+            graver = ("availability-replicas", scaler.subject) if scaler.minimum < 1 else None
+            text = "goes to zero: the next user waits for a cold start"
+            yield failed(scaler.subject, text, seen, cause=graver)
         elif scaler.minimum >= scaler.maximum:
             yield failed(scaler.subject, f"cannot scale: minimum and maximum are {scaler.maximum}", seen)
         else:

@@ -19,16 +19,16 @@ def replicas(snapshot: Snapshot, *, minimum: int = 2) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     scalers = scalers_of(snapshot.fact("service.autoscalers")) if snapshot.error("service.autoscalers") is None else []
-    count, source = workload.replicas, "spec.replicas"
+    count, source, subject = workload.replicas, "spec.replicas", workload.subject
     if scalers:
-        floor = max(scaler.minimum for scaler in scalers)
-        count, source = floor, f"the minimum of {scalers[0].subject}"
+        highest = max(scalers, key=lambda scaler: scaler.minimum)
+        count, source, subject = highest.minimum, f"the minimum of {highest.subject}", highest.subject
     seen = Evidence(source, count, f">= {minimum}")
     if workload.kind == "Pod":
         yield failed(workload.subject, "is a bare pod: nothing makes it anew", seen)
     elif count is None:
         yield not_applicable(workload.subject, f"a {workload.kind} has no number of replicas", seen)
     elif count < minimum:
-        yield failed(workload.subject, f"{count} replica{'s' * (count != 1)} by {source}", seen)
+        yield failed(subject, f"{count} replica{'s' * (count != 1)} by {source}", seen)
     else:
         yield passed(workload.subject, f"{count} replicas by {source}", seen)

@@ -31,9 +31,11 @@ def network_policy(snapshot: Snapshot) -> Iterator[Judgement]:
     open_ones = [object_subject(p) for p in policies if _lets_all_in(p)]
     names = [object_subject(p) for p in (*policies, *mesh)]
     seen = Evidence("policies of ingress over the pods", names, "at least one, and none that lets all in")
+    for subject in open_ones:
+        yield failed(subject, "lets everyone in", seen)
     if open_ones:
-        yield failed(workload.subject, f"{', '.join(open_ones)} lets everyone in", seen)
-    elif names:
+        return
+    if names:
         yield passed(workload.subject, f"{', '.join(names)} limit{'s' * (len(names) == 1)} who gets in", seen)
     else:
         yield failed(workload.subject, "every pod of the cluster reaches it", seen)

@@ -1,8 +1,10 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 from inferaudit.engine_args import engine_port, serving_engines
 from inferaudit.entrypoints import port_behind
+from inferaudit.probe_timing import port_number, read_probe
 from inferaudit.subjects import object_subject
 
 
@@ -22,6 +24,7 @@ def target_port(snapshot: Snapshot) -> Iterator[Judgement]:
     containers = snapshot.fact("workload.containers")
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     told = {port for _, engine in serving_engines(containers, maps) if (port := engine_port(engine))}
+    shut = _shut(containers, maps)
     for service in snapshot.fact("service.services"):
         subject = object_subject(service)
         for port in (service.get("spec") or {}).get("ports") or ():
@@ -31,6 +34,10 @@ def target_port(snapshot: Snapshot) -> Iterator[Judgement]:
             seen = Evidence(f"spec.ports[{key}].targetPort", target, "a port that a container opens")
             if number is None:
                 yield failed(subject, f"no container has a port called {target}", seen, key=key)
+            elif number in shut:
+                listed = ", ".join(str(each) for each in sorted(told))
+                text = f"leads to {number}, which is declared; the server opens {listed}"
+                yield failed(subject, text, seen, key=key, cause=shut[number])
             elif declared or number in told:
                 yield passed(subject, f"port {port.get('port')} leads to {number}", seen, key=key)
             elif told:
@@ -42,3 +49,23 @@ def target_port(snapshot: Snapshot) -> Iterator[Judgement]:
                 yield passed(
                     subject, f"leads to {number}; the containers declare no ports to hold against it", seen, key=key
                 )
+
+
+def _shut(
+    containers: Iterable[Mapping[str, Any]], maps: Iterable[Mapping[str, Any]]
+) -> dict[int, tuple[str, str] | None]:
+    """Ports that a container declares and its server, which has one port, does not open; with the finding of a probe
+    that asks the same port."""
+    shut: dict[int, tuple[str, str] | None] = {}
+    for container, engine in serving_engines(containers, maps):
+        told = engine_port(engine)
+        if told is None or not engine.known or len(set(engine.profile.ports.values())) != 1:
+            continue
+        probes = [read_probe(container, name) for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+        asked = {port_number(container, probe.port) for probe in probes if probe and probe.port is not None}
+        for port in container.get("ports") or ():
+            number = port.get("containerPort")
+            if number != told:
+                shut[number] = ("probes-port", container["subject"]) if number in asked else None
+    others = {p.get("containerPort") for c in containers if not c["serving"] for p in c.get("ports") or ()}
+    return {number: cause for number, cause in shut.items() if number not in others}

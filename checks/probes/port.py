@@ -26,7 +26,10 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     for container in snapshot.fact("workload.containers"):
-        told = engine_port(engine_of(container, maps)) if container["serving"] else None
+        engine = engine_of(container, maps)
+        told = engine_port(engine) if container["serving"] else None
+        # What a container declares opens nothing: a runtime with one port listens where it was told, and only there.
+        only = engine.known and len(set(engine.profile.ports.values())) == 1
         declared = {p.get("containerPort") for p in container.get("ports") or ()}
         for name in _PROBES:
             probe = read_probe(container, name)
@@ -36,7 +39,7 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
             seen = Evidence(f"{name}.port", probe.port, sorted({*declared, *([told] if told else [])} - {None}))
             if number is None:
                 yield failed(container["subject"], f"{name}: no port is called {probe.port}", seen, key=name)
-            elif told and number != told and number not in declared:
+            elif told and number != told and (only or number not in declared):
                 yield failed(
                     container["subject"], f"{name} asks port {number}; the server opens {told}", seen, key=name
                 )

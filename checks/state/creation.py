@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 from inferaudit.kube.types import Workload
 from inferaudit.placement import gpu_quota
-from inferaudit.pod_state import is_current
+from inferaudit.pod_state import REFUSED, is_current
 
 
 @check(
@@ -28,7 +28,7 @@ def creation(snapshot: Snapshot) -> Iterator[Judgement]:
     refused = [
         str(e.get("message") or e.get("note") or "")
         for e in snapshot.fact("workload.events")
-        if e.get("reason") in ("FailedCreate", "ReplicaSetCreateError", "FailedCreatePod")
+        if e.get("reason") in REFUSED
     ]
     seen = Evidence("events[FailedCreate]", refused[:3], f"none, or {wanted} pods in spite of them")
     if refused and len(pods) < wanted:

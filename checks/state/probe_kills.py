@@ -1,10 +1,8 @@
-import re
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.pod_state import killed_by_probe
 from inferaudit.probe_timing import startup_budget
-
-_KILLED = re.compile(r"Container (\S+) failed (liveness|startup) probe, will be restarted")
 
 
 @check(
@@ -24,12 +22,7 @@ def probe_kills(snapshot: Snapshot) -> Iterator[Judgement]:
     workload = snapshot.fact("workload")
     events = snapshot.fact("workload.events")
     containers = {c["name"]: c for c in snapshot.fact("workload.containers")}
-    found: dict[tuple[str, str], list[str]] = {}
-    for event in events:
-        hit = _KILLED.search(str(event.get("message") or event.get("note") or ""))
-        if hit and event.get("reason") in ("Killing", "Unhealthy"):
-            pod = (event.get("involvedObject") or event.get("regarding") or {}).get("name")
-            found.setdefault((hit[1], hit[2]), []).append(str(pod))
+    found = killed_by_probe(events)
     for (name, probe), pods in sorted(found.items()):
         subject = f"{workload.subject}/{name}"
         budget = startup_budget(containers.get(name) or {})

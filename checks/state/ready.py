@@ -2,13 +2,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
-from inferaudit.pod_state import condition, is_current, is_ready, pod_name, waiting
+from inferaudit.pod_state import REFUSED, condition, is_current, is_ready, pod_name, waiting
 
 
 @check(
     title="As many pods are ready as are asked for",
     severity=Severity.HIGH,
     needs=("workload", "workload.pods"),
+    optional=("workload.events",),
     remediation="Find out why the pods that are listed are not ready: their events and the last lines of their logs.",
     references=("https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions",),
 )
@@ -33,7 +34,11 @@ def ready(snapshot: Snapshot) -> Iterator[Judgement]:
         yield passed(workload.subject, f"{len(ready)} of {wanted} pods are ready", seen)
     else:
         text = f"{len(ready)} of {wanted} pods are ready"
-        yield failed(workload.subject, text, seen, missing, cause=_cause(workload.subject, pods))
+        cause = _cause(workload.subject, pods)
+        if cause is None and len(pods) < wanted and snapshot.error("workload.events") is None:
+            refused = any(e.get("reason") in REFUSED for e in snapshot.fact("workload.events"))
+            cause = ("state-creation", workload.subject) if refused else None
+        yield failed(workload.subject, text, seen, missing, cause=cause)
 
 
 _CAUSES = (

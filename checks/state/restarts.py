@@ -1,13 +1,14 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.pod_state import ended, is_current, seconds_between, waiting
+from inferaudit.pod_state import ended, is_current, killed_by_probe, seconds_between, waiting
 
 
 @check(
     title="Containers do not restart",
     severity=Severity.MEDIUM,
     needs=("workload", "workload.pods"),
+    optional=("workload.events",),
     remediation="Look at `kubectl logs --previous` and at the exit code; a restart of a model server costs minutes.",
     references=("https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/",),
 )
@@ -21,6 +22,7 @@ def restarts(snapshot: Snapshot, *, window_h: float = 24, maximum: int = 5) -> I
     now = snapshot.collected_at
     looping = {w.container for w in waiting(pods, "CrashLoopBackOff")}
     ends = ended(pods)
+    killed = killed_by_probe(snapshot.fact("workload.events")) if snapshot.error("workload.events") is None else {}
     counts: dict[str, int] = {}
     for pod in pods:
         for status in (pod.get("status") or {}).get("containerStatuses") or ():
@@ -39,6 +41,8 @@ def restarts(snapshot: Snapshot, *, window_h: float = 24, maximum: int = 5) -> I
             cause = ("state-crash-loop", subject)
         elif mine and all(e.reason == "OOMKilled" for e in mine):
             cause = ("state-oom-killed", subject)
+        elif mine and any(container == name for container, _ in killed):
+            cause = ("state-probe-kills", subject)
         if recent or total > maximum:
             yield failed(subject, f"{total} restarts, the last at {last} ({reasons or 'no reason'})", seen, cause=cause)
         elif total:

@@ -32,6 +32,8 @@ def rollout(snapshot: Snapshot) -> Iterator[Judgement]:
     cause = ("state-ready", workload.subject) if short else None
     if not status:
         yield unknown(workload.subject, "the workload shows no status", seen)
+    elif (workload.object.get("spec") or {}).get("paused") is True:
+        yield failed(workload.subject, "is paused: no change reaches the pods", Evidence("spec.paused", True, False))
     elif progressing.get("reason") == "ProgressDeadlineExceeded":
         yield failed(workload.subject, "the rollout has exceeded its deadline", stuck, seen, cause=cause)
     elif isinstance(observed, int) and isinstance(generation, int) and observed < generation:
