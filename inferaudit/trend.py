@@ -79,16 +79,20 @@ FIGURES: Mapping[str, tuple[str, str, bool]] = {
 }
 
 
+def service_key(name: str | None, namespace: str | None, workload: str | None, url: str | None) -> str:
+    """Under which name the runs of a service are kept: its own, else where it runs, else where it answers."""
+    return name or "/".join(filter(None, (namespace, workload))) or url or "unnamed"
+
+
 def run_of(data: Mapping[str, Any]) -> Run:
     """The row of a report (the JSON document); runs of the same evidence and judgement have the same id."""
     digests, target, summary = (data.get(key) or {} for key in ("digests", "target", "summary"))
     benchmark, cost, service = (data.get(key) or {} for key in ("benchmark", "cost", "service"))
     requests, score = benchmark.get("requests") or {}, (data.get("scorecard") or {}).get("score")
-    place = "/".join(filter(None, (target.get("namespace"), target.get("workload"))))
     gpus = [f"{g.get('count')}× {g.get('product')}" for g in target.get("gpus") or () if isinstance(g, Mapping)]
     run = Run(
         id="",
-        service=str(service.get("name") or place or target.get("url") or "unnamed"),
+        service=service_key(service.get("name"), target.get("namespace"), target.get("workload"), target.get("url")),
         collected_at=str(data.get("collected_at") or ""),
         verdict=str(data.get("verdict") or ""),
         model=target.get("model") or None,

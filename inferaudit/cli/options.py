@@ -92,6 +92,14 @@ Yes = Annotated[
 SnapshotOut = Annotated[
     Path | None, typer.Option("--snapshot", help="Keep the snapshot in this file.", rich_help_panel=OUTPUT)
 ]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        help="Keep the key figures and judge the trend: a folder, a database URL, or default.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Outputs = Annotated[
     list[str] | None,
     typer.Option(

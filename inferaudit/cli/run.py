@@ -47,6 +47,7 @@ def run(
     ca: o.CaFile = "",
     insecure: o.Insecure = False,
     snapshot: o.SnapshotOut = None,
+    store: o.Store = "",
     output: o.Outputs = None,
     quiet: o.Quiet = False,
     no_progress: o.NoProgress = False,
@@ -60,9 +61,10 @@ def run(
 
     from inferaudit.cli.outputs import EXIT_CODES, deliver, parse_outputs, verdict_line
     from inferaudit.cli.progress import Reporter
-    from inferaudit.cli.session import Flags, catalog_for, effective_policy, gather, judge_flags
+    from inferaudit.cli.session import Flags, catalog_for, effective_policy, gather, judge_flags, with_history
     from inferaudit.escape import line
     from inferaudit.evaluate import Selection
+    from inferaudit.history import store_report
     from inferaudit.planning import words
     from inferaudit.report import audit_report
     from inferaudit.snapshot import dump
@@ -108,9 +110,11 @@ def run(
     with tempfile.TemporaryDirectory(prefix="inferaudit-") as folder:
         # The snapshot read back is what is judged: what a later `evaluate` sees, this run saw.
         kept = snapshot or Path(folder) / "snapshot"
-        dump(collected.snapshot, kept)
+        dump(with_history(collected.snapshot, policy, store), kept)
         seen = load_snapshot(kept)
     report = audit_report(catalog, seen, policy, selection)
     deliver(report, outputs)
+    if store:
+        store_report(report, "" if store == "default" else store)
     print(line(verdict_line(report), 2000), file=sys.stderr)
     raise typer.Exit(collected.interrupted_by or EXIT_CODES[report.verdict])

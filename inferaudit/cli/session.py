@@ -15,7 +15,7 @@ from inferaudit.audit import Collected, Interruption, collect
 from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import UsageError
-from inferaudit.model import Check, Fact, Target
+from inferaudit.model import Check, Fact, Snapshot, Target
 from inferaudit.plan import HttpAuth
 from inferaudit.planning import Asked, collect_plan, overridden, words
 from inferaudit.policy import Policy, load_policy
@@ -137,6 +137,19 @@ def gather(flags: Flags, policy: Policy, reporter: Reporter, checks: Sequence[Ch
             load_progress=reporter.load,
             interruption=interruption,
         )
+
+
+def with_history(snapshot: Snapshot, policy: Policy, store: str) -> Snapshot:
+    """The snapshot with what the store holds of earlier runs of the same service, so that the trend can be judged."""
+    if not store:
+        return snapshot
+    from inferaudit.history import history_facts
+    from inferaudit.trend import service_key
+
+    target = snapshot.target
+    service = service_key(policy.service.name, target.namespace, target.workload, target.url)
+    facts = history_facts("" if store == "default" else store, service)
+    return replace(snapshot, facts={**snapshot.facts, **facts})
 
 
 def _asked(flags: Flags, policy: Policy) -> Asked:
