@@ -68,10 +68,10 @@ def _urgency(row: Mapping[str, Any]) -> int:
 
 def _entry(row: Mapping[str, Any], owner: str, date: str, valid_days: int) -> Iterator[str]:
     yield ""
-    yield f"  # {line(str(row['title']))} ({line(str(row['priority']))}, {line(str(row['phase']))})"
+    yield f"  # {line(str(row['title']), 500)} ({line(str(row['priority']))}, {line(str(row['phase']))})"
     yield f"  # {line(str(row['status']))}: {line(str(row['message']))}"
     if row.get("ask"):
-        yield f"  # Evidence: {line(str(row['ask']))}"
+        yield f"  # Evidence: {line(str(row['ask']), 1000)}"
     previous = row["attestation"] or {}
     if previous:
         yield f"  # The attestation of {line(str(previous['owner']))} does not count: {_why(previous, date)}"
