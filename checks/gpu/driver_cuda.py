@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from inferaudit.api import (
@@ -30,14 +30,19 @@ def _cuda_of(container: Mapping[str, Any]) -> tuple[int, int, str] | None:
     return (int(stated[1]), int(stated[2] or 0), f"tag {tag}") if stated else None
 
 
-def _ready_containers(snapshot: Snapshot, node: str) -> frozenset[str]:
-    """Names of the workload's containers that are ready in some pod on `node`."""
+def _number(version: str | None) -> tuple[int, int] | None:
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _ready_containers(snapshot: Snapshot, nodes: Collection[str]) -> frozenset[str]:
+    """Names of the workload's containers that are ready in some pod on one of `nodes`."""
     if snapshot.error("workload.pods"):
         return frozenset()
     return frozenset(
         status["name"]
         for pod in snapshot.fact("workload.pods")
-        if (pod.get("spec") or {}).get("nodeName") == node
+        if (pod.get("spec") or {}).get("nodeName") in nodes
         for status in (pod.get("status") or {}).get("containerStatuses") or ()
         if status.get("ready")
     )
@@ -46,7 +51,7 @@ def _ready_containers(snapshot: Snapshot, node: str) -> frozenset[str]:
 @check(
     title="The driver supports the CUDA version of the image",
     severity=Severity.CRITICAL,
-    needs=("nvml.driver", "workload.containers"),
+    needs=("nvml.gpus", "workload.containers"),
     optional=("workload.pods",),
     remediation="Update the node's driver, or use an image built for the CUDA version the driver supports.",
     references=("https://docs.nvidia.com/deploy/cuda-compatibility/index.html",),
@@ -57,25 +62,29 @@ def driver_cuda(snapshot: Snapshot) -> Iterator[Judgement]:
     Within one major version an older driver works, less features that need a newer one. Where the image does not say
     for which CUDA it was built, a container that is ready on the node with this driver has shown that it runs.
     """
-    driver = snapshot.fact("nvml.driver")
-    ready = _ready_containers(snapshot, driver.node or driver.host)
-    supported = re.match(r"(\d+)\.(\d+)", driver.cuda_version or "")
+    gpus = snapshot.fact("nvml.gpus")
+    drivers = sorted(
+        {(_number(gpu.cuda_version), gpu.cuda_version, gpu.driver_version, gpu.node) for gpu in gpus}, key=str
+    )
+    lowest, cuda, driver, node = min(drivers, key=lambda each: each[0] or (0, 0))  # pods may land on any of the nodes
+    ready = _ready_containers(snapshot, {node})
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue
         subject, stated = container["subject"], _cuda_of(container)
         if not container["gpus"]:
             yield not_applicable(subject, "asks for no GPU", Evidence("gpus", container["gpus"]))
-        elif supported is None:
-            yield unknown(subject, "the driver does not tell which CUDA it supports", Evidence("nvml.driver", None))
+        elif lowest is None:
+            seen = Evidence("nvml.gpus.cuda_version", None)
+            yield unknown(subject, f"the driver of {node} does not tell which CUDA it supports", seen)
         elif stated is None and container.get("name") in ready:
             seen = Evidence("status.containerStatuses.ready", True, "ready on the node whose driver was asked")
-            yield passed(subject, f"runs on {driver.node or driver.host} with driver {driver.driver_version}", seen)
+            yield passed(subject, f"runs on {node} with driver {driver}", seen)
         elif stated is None:
-            seen = Evidence("image", container.get("image"), f"CUDA {supported[1]} or older")
+            seen = Evidence("image", container.get("image"), f"CUDA {lowest[0]} or older")
             yield review(subject, "neither tag nor environment says which CUDA the image was built for", seen)
         else:
             major, minor, where = stated
-            said = f"the image wants CUDA {major}.{minor} ({where}), the driver supports {driver.cuda_version}"
-            seen = Evidence("nvml.driver.cuda_version", driver.cuda_version, f">= {major}")
-            yield (passed if int(supported[1]) >= major else failed)(subject, said, seen)
+            said = f"the image wants CUDA {major}.{minor} ({where}), the driver of {node} supports {cuda}"
+            seen = Evidence("nvml.gpus.cuda_version", cuda, f">= {major}")
+            yield (passed if lowest[0] >= major else failed)(subject, said, seen)

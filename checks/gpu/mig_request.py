@@ -6,7 +6,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 @check(
     title="The node has the MIG devices the workload asks for",
     severity=Severity.CRITICAL,
-    needs=("nvml.gpus", "nvml.driver", "workload"),
+    needs=("nvml.gpus", "workload"),
     remediation="Create the asked profile with the MIG manager (`nvidia.com/mig.config`), or ask for one the node has.",
     references=("https://docs.nvidia.com/datacenter/cloud-native/kubernetes/latest/index.html",),
 )
@@ -15,9 +15,8 @@ def mig_request(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Pods then stay pending on a node that is full of free GPUs.
     """
-    workload, driver = snapshot.fact("workload"), snapshot.fact("nvml.driver")
-    gpus = snapshot.fact("nvml.gpus")
-    node = driver.node or driver.host
+    workload, gpus = snapshot.fact("workload"), snapshot.fact("nvml.gpus")
+    node = ", ".join(sorted({gpu.node for gpu in gpus}))
     prefix = "nvidia.com/mig-"
     asked = {name.removeprefix(prefix): n for name, n in workload.gpu_resources.items() if name.startswith(prefix)}
     if not asked:

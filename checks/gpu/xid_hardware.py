@@ -6,23 +6,30 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 @check(
     title="The driver reports no hardware fault while it is watched",
     severity=Severity.CRITICAL,
-    needs=("nvml.xid_events", "nvml.driver"),
+    needs=("nvml.xid_events", "nvml.gpus"),
     remediation="Cordon the node, drain its replicas, and do what NVIDIA's catalogue says for this XID.",
     references=("https://docs.nvidia.com/deploy/xid-errors/index.html",),
 )
 def xid_hardware(snapshot: Snapshot, *, min_window_s: float = 1.0) -> Iterator[Judgement]:
     """XIDs of the hardware class mean a reset, a reboot or a new board, and the replica is lost until then.
 
-    Only what is announced during the watch is seen; for the time before, see the kernel log or the DCGM exporter.
+    Only what is announced during the watch is seen; of the time before, an exporter tells the last one.
     """
-    driver, watch = snapshot.fact("nvml.driver"), snapshot.fact("nvml.xid_events")
-    node = driver.node or driver.host
+    watch, gpus = snapshot.fact("nvml.xid_events"), snapshot.fact("nvml.gpus")
+    nodes = sorted({gpu.node for gpu in gpus})
+    known = {gpu.uuid: gpu.subject for gpu in gpus}
     faults = [event for event in watch.events if event.kind == "hardware"]
     for gpu in sorted({event.gpu or "unknown" for event in faults}):
         words = sorted({event.words for event in faults if (event.gpu or "unknown") == gpu})
-        yield failed(f"gpu/{node}/{gpu}", f"hardware fault: {', '.join(words)}", Evidence("nvml.xid_events", words, []))
+        yield failed(
+            known.get(gpu, f"gpu/{nodes[0]}/{gpu}"),
+            f"hardware fault: {', '.join(words)}",
+            Evidence("nvml.xid_events", words, []),
+        )
     if not faults:
-        judge = passed if watch.window_s >= min_window_s and not watch.truncated else unknown
+        long = watch.window_s is None or watch.window_s >= min_window_s
+        judge = passed if long and not watch.truncated else unknown
         more = "; there were more events than were kept" if watch.truncated else ""
-        said = f"no hardware fault in {watch.window_s:g} s of watching {watch.gpus} GPUs{more}"
-        yield judge(f"node/{node}", said, Evidence("nvml.xid_events", [event.xid for event in watch.events], []))
+        said = f"no hardware fault {watch.period}{more}"
+        for node in nodes:
+            yield judge(f"node/{node}", said, Evidence("nvml.xid_events", [event.xid for event in watch.events], []))

@@ -6,7 +6,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 @check(
     title="The driver reports no other fault while it is watched",
     severity=Severity.MEDIUM,
-    needs=("nvml.xid_events", "nvml.driver"),
+    needs=("nvml.xid_events", "nvml.gpus"),
     remediation="Look the XID up in NVIDIA's catalogue; the application class points at the server, not at the GPU.",
     references=("https://docs.nvidia.com/deploy/xid-errors/index.html",),
 )
@@ -15,16 +15,23 @@ def xid_other(snapshot: Snapshot, *, min_window_s: float = 1.0) -> Iterator[Judg
 
     Remapped rows (63), contained memory errors (94) and high rates of corrected errors (92) are of the second kind.
     """
-    driver, watch = snapshot.fact("nvml.driver"), snapshot.fact("nvml.xid_events")
-    node = driver.node or driver.host
+    watch, gpus = snapshot.fact("nvml.xid_events"), snapshot.fact("nvml.gpus")
+    nodes = sorted({gpu.node for gpu in gpus})
+    known = {gpu.uuid: gpu.subject for gpu in gpus}
     faults = [event for event in watch.events if event.kind != "hardware"]
     for gpu in sorted({event.gpu or "unknown" for event in faults}):
         here = [event for event in faults if (event.gpu or "unknown") == gpu]
         words = sorted({event.words for event in here})
         kind = "of the application" if all(event.kind == "application" for event in here) else "to be investigated"
-        yield failed(f"gpu/{node}/{gpu}", f"faults {kind}: {', '.join(words)}", Evidence("nvml.xid_events", words, []))
+        yield failed(
+            known.get(gpu, f"gpu/{nodes[0]}/{gpu}"),
+            f"faults {kind}: {', '.join(words)}",
+            Evidence("nvml.xid_events", words, []),
+        )
     if not faults:
-        judge = passed if watch.window_s >= min_window_s and not watch.truncated else unknown
+        long = watch.window_s is None or watch.window_s >= min_window_s
+        judge = passed if long and not watch.truncated else unknown
         more = "; there were more events than were kept" if watch.truncated else ""
-        said = f"none in {watch.window_s:g} s of watching {watch.gpus} GPUs{more}"
-        yield judge(f"node/{node}", said, Evidence("nvml.xid_events", [], []))
+        said = f"none {watch.period}{more}"
+        for node in nodes:
+            yield judge(f"node/{node}", said, Evidence("nvml.xid_events", [], []))

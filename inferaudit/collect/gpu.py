@@ -1,48 +1,20 @@
-"""The GPUs of this host, read through NVML: nothing is changed, and every refusal keeps its reason."""
+"""GPUs from whoever can see them: the driver of this host (NVML), a DCGM exporter, or both held against each other."""
 
 from __future__ import annotations
 
-import platform
-import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
-from inferaudit.collect.nvml_readings import READINGS, cuda_version, printable
-from inferaudit.collect.nvml_session import (
-    DRIVER_NOT_LOADED,
-    LIBRARY_NOT_FOUND,
-    NO_PERMISSION,
-    NOT_SUPPORTED,
-    UNKNOWN,
-    VERSION_MISMATCH,
-    Nvml,
-    NvmlCallError,
-    nvml_session,
-)
-from inferaudit.collect.nvml_watch import XidWatcher
-from inferaudit.facts.gpu import Gpu, NvmlDriver
+import msgspec
+
+from inferaudit.collect.dcgm import collect_dcgm, same_node
+from inferaudit.collect.nvml_host import collect_host
+from inferaudit.errors import UsageError
+from inferaudit.facts.gpu import Gpu, GpuSource, NvmlDriver
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import GpuPlan
 
-FACT_NAMES = ("nvml.gpus", "nvml.driver", "nvml.xid_events")
-_REMEDIES = {
-    LIBRARY_NOT_FOUND: (
-        "run on a GPU node, or in a pod with the NVIDIA runtime and NVIDIA_DRIVER_CAPABILITIES=utility; "
-        "--gpus dcgm reads an exporter instead"
-    ),
-    DRIVER_NOT_LOADED: (
-        "load the driver (nvidia-smi must work here); in a container, request a GPU or set NVIDIA_VISIBLE_DEVICES=all"
-    ),
-    NO_PERMISSION: "run as a user that may open /dev/nvidiactl and /dev/nvidia*",
-    VERSION_MISMATCH: "the driver was updated under a running kernel module: reboot the node or reload the module",
-}
-_IDENTITY = frozenset(
-    (
-        *("driver_version", "cuda_version", "uuid", "product", "serial", "vbios_version", "pci_bus_id"),
-        *("compute_capability", "memory_total_bytes"),
-    )
-)
-_NO_DEVICE_REMEDY = "in a container, request a GPU or set NVIDIA_VISIBLE_DEVICES=all; on a host, see the kernel log"
+FACT_NAMES = ("nvml.gpus", "nvml.driver", "nvml.xid_events", "gpu.sources", "gpu.operator")
+_UNMERGED = frozenset(("node", "index", "uuid", "sources", "lost", "error", "unsupported", "reasons"))
 
 
 def collect_gpus(
@@ -53,49 +25,77 @@ def collect_gpus(
     watch_s: float = 2.0,
     deadline_s: float = 60.0,
 ) -> dict[str, Fact]:
-    """Facts ``nvml.*`` of this host. `host` defaults to the host's name; `progress` gets one line of words.
+    """Facts ``nvml.*`` and ``gpu.*`` by `plan.mode`: auto and local ask NVML here, dcgm does not; a URL is asked too.
 
-    XID events are watched for the time of the readings, and for `watch_s` at least.
-
-    A driver that hangs in the kernel cannot be interrupted, so the reading runs in a thread of its own and is left
-    behind after `deadline_s`; the facts then say so.
+    `host` defaults to the host's name; `watch_s` is the least time to watch for XIDs, `deadline_s` the most that a
+    hanging driver may take. Raises :class:`UsageError` for a bad URL, only.
     """
-    host = host or platform.node() or "localhost"
-    source = f"NVML on {host}"
-    if plan.mode not in ("auto", "local"):
-        reason = "GPUs were switched off (--gpus off)" if plan.mode == "off" else f"--gpus {plan.mode} was asked for"
-        error = FactError(FactErrorKind.NO_TARGET, f"{reason}: NVML was not read", source, remedy="--gpus local")
-        return _all(error)
-    if progress is not None:
-        progress(f"reading GPUs of {host}")
+    if plan.mode == "off":
+        return _all(
+            FactError(
+                FactErrorKind.NO_TARGET, "GPUs were switched off (--gpus off)", "--gpus off", remedy="--gpus local"
+            )
+        )
+    if plan.mode == "pods":
+        raise UsageError("--gpus pods is not in this version: use --gpus local on the node, or --dcgm URL")
+    if plan.mode == "dcgm":
+        return combined({"DCGM": collect_dcgm(plan, progress)})
+    found = {"NVML": collect_host(plan, progress, host=host, watch_s=watch_s, deadline_s=deadline_s)}
+    if plan.dcgm_url:
+        found["DCGM"] = collect_dcgm(plan, progress)
+    return combined(found)
 
-    answer: dict[str, Fact] = {}
 
-    def read() -> None:
-        answer.update(_collect(plan, host, source, watch_s))
+def combined(found: Mapping[str, Mapping[str, Fact]]) -> dict[str, Fact]:
+    """One set of facts of what each source gave, in order of trust: the first that has a value wins.
 
-    reader = threading.Thread(target=read, name="inferaudit-nvml", daemon=True)
-    reader.start()
-    reader.join(deadline_s)
-    if not answer:
-        reason = f"the NVIDIA driver did not answer within {deadline_s:g} s"
-        return _all(FactError(FactErrorKind.FAILED, reason, source, remedy="see the kernel log for XID or NVRM lines"))
-    return answer
+    A field that one source does not tell is taken from the next; what two tell differently is in ``gpu.sources``.
+    """
+    facts = {name: _first([given[name] for given in found.values() if name in given]) for name in FACT_NAMES[:3]}
+    listed = [given["nvml.gpus"].value for given in found.values() if given["nvml.gpus"].error is None]
+    if listed:
+        facts["nvml.gpus"] = Fact(_merged(listed))
+        facts["gpu.sources"] = Fact([each for name, given in found.items() for each in _said(name, given)])
+    else:
+        facts["gpu.sources"] = Fact(error=facts["nvml.gpus"].error)
+    facts["gpu.operator"] = next(
+        (given["gpu.operator"] for given in found.values() if "gpu.operator" in given), _no_page()
+    )
+    return facts
 
 
 def only_of_cluster(facts: Mapping[str, Fact], nodes: Collection[str]) -> dict[str, Fact]:
-    """The facts of a host that is a node of the audited cluster, by its own name or the one it was given.
+    """The facts of hosts that are nodes of the audited cluster, by their own names or those they were given.
 
-    A workstation's GPUs say nothing of a cluster's: for any other host the facts become an error naming the flag.
+    A workstation's GPUs say nothing of a cluster's: where no host is a node the facts become an error naming the flag.
     """
-    driver = facts["nvml.driver"].value
-    if not isinstance(driver, NvmlDriver) or driver.node or driver.host in nodes:
-        return dict(facts)
-    short = {node.partition(".")[0] for node in nodes}
-    if driver.host.partition(".")[0] in short:
-        return dict(facts)
-    reason = f"{driver.host} has GPUs and is not a node of this cluster, so they are not the service's"
-    error = FactError(FactErrorKind.NO_TARGET, reason, f"NVML on {driver.host}", remedy="--gpus-node NAME")
+    gpus, driver = facts["nvml.gpus"].value, facts["nvml.driver"].value
+    named = isinstance(driver, NvmlDriver) and bool(driver.node)
+
+    def known(host: str) -> bool:
+        return (named and host == driver.node) or any(same_node(host, node) for node in nodes)
+
+    kept = dict(facts)
+    if gpus is not None:
+        own = [gpu for gpu in gpus if known(gpu.node)]
+        if not own:
+            hosts = ", ".join(sorted({gpu.node for gpu in gpus})[:5])
+            return _strangers(facts, hosts)
+        kept["nvml.gpus"] = Fact(own)
+        if isinstance(driver, NvmlDriver) and not known(driver.node or driver.host):
+            alien = _strangers(facts, driver.host)  # the exporter's GPUs are the cluster's, those of this host are not
+            kept |= {name: alien[name] for name in ("nvml.driver", "nvml.xid_events")}
+    elif isinstance(driver, NvmlDriver) and not known(driver.node or driver.host):
+        return _strangers(facts, driver.host)
+    for name in ("gpu.sources", "gpu.operator"):
+        if name in facts and facts[name].error is None:
+            kept[name] = Fact([each for each in facts[name].value if known(each.node) or not each.node])
+    return kept
+
+
+def _strangers(facts: Mapping[str, Fact], hosts: str) -> dict[str, Fact]:
+    reason = f"{hosts} has GPUs and is not a node of this cluster, so they are not the service's"
+    error = FactError(FactErrorKind.NO_TARGET, reason, f"GPUs of {hosts}", remedy="--gpus-node NAME")
     return {name: Fact(error=error) if name in FACT_NAMES else fact for name, fact in facts.items()}
 
 
@@ -103,104 +103,67 @@ def _all(error: FactError) -> dict[str, Fact]:
     return {name: Fact(error=error) for name in FACT_NAMES}
 
 
-def _collect(plan: GpuPlan, host: str, source: str, watch_s: float) -> dict[str, Fact]:
-    try:
-        with nvml_session() as nvml, XidWatcher() as watcher:
-            driver = _read_driver(nvml, host, plan.node)
-            gpus = _read_gpus(nvml, driver)
-            return {
-                "nvml.gpus": _gpus_fact(gpus, source),
-                "nvml.driver": Fact(value=driver),
-                "nvml.xid_events": watcher.fact(source, at_least_s=watch_s),
-            }
-    except NvmlCallError as error:
-        return _all(_session_error(error, plan, host, source))
+def _no_page() -> Fact:
+    reason = "no exporter's page was read"
+    return Fact(error=FactError(FactErrorKind.NOT_ASKED, reason, "gpu operator", remedy="--dcgm URL"))
 
 
-def _session_error(error: NvmlCallError, plan: GpuPlan, host: str, source: str) -> FactError:
-    """Why NVML could not be opened. Without a library and without being asked for one, there was nothing to look at."""
-    remedy = _REMEDIES.get(error.code, "nvidia-smi on this host shows the same fault")
-    if error.code == LIBRARY_NOT_FOUND:
-        if plan.mode == "auto" and not plan.node:
-            reason = "no GPU library on this host; add --gpus local on a GPU node, or --dcgm URL"
-            return FactError(FactErrorKind.NO_TARGET, reason, source, remedy="--gpus local")
-        return FactError(FactErrorKind.FAILED, f"no GPU library on {host}: {error}", source, remedy=remedy)
-    kind = FactErrorKind.DENIED if error.code == NO_PERMISSION else FactErrorKind.FAILED
-    return FactError(kind, f"{error} (NVML code {error.code})", source, remedy=remedy)
+def _first(given: list[Fact]) -> Fact:
+    """The first with a value. Of errors the first that is more than "nothing to look at here"."""
+    for fact in given:
+        if fact.error is None:
+            return fact
+    told = [fact for fact in given if fact.error and fact.error.kind is not FactErrorKind.NO_TARGET]
+    return (told or given)[0]
 
 
-def _read_driver(nvml: Nvml, host: str, node: str) -> NvmlDriver:
-    reasons: dict[str, str] = {}
+def _merged(listed: list[list[Gpu]]) -> list[Gpu]:
+    first, *rest = listed
+    gpus = list(first)
+    for more in rest:
+        by_uuid = {gpu.uuid: place for place, gpu in enumerate(gpus) if gpu.uuid}
+        for gpu in more:
+            place = by_uuid.get(gpu.uuid) if gpu.uuid else None
+            if place is None:
+                gpus.append(gpu)
+            else:
+                gpus[place] = _filled(gpus[place], gpu)
+    return gpus
 
-    def read(field: str, get: Callable[[], Any]) -> Any:
-        try:
-            return get()
-        except NvmlCallError as error:
-            reasons[field] = str(error)
-            return None
 
-    return NvmlDriver(
-        host=host,
+def _filled(gpu: Gpu, other: Gpu) -> Gpu:
+    """`gpu` with what only `other` tells. A lost GPU is left alone: what an exporter still shows of it is old."""
+    if gpu.lost or gpu.error:
+        return gpu
+    names = [
+        name
+        for name in gpu.__struct_fields__
+        if name not in _UNMERGED and getattr(gpu, name) is None and name not in gpu.unsupported
+    ]
+    told = {name: value for name in names if (value := getattr(other, name)) is not None}
+    reasons = {name: why for name, why in gpu.reasons.items() if name not in told}
+    return msgspec.structs.replace(gpu, **told, reasons=reasons, sources=(*gpu.sources, *other.sources))
+
+
+def _said(name: str, given: Mapping[str, Fact]) -> list[GpuSource]:
+    """What one source says, a struct a node; nothing of a source that was not there to be asked."""
+    error = given["nvml.gpus"].error
+    if error is not None:
+        if error.kind is FactErrorKind.NO_TARGET:
+            return []
+        return [GpuSource(source=name, node="", error=error.reason)]
+    gpus: list[Gpu] = given["nvml.gpus"].value
+    return [_of_node(name, node, [gpu for gpu in gpus if gpu.node == node]) for node in sorted({g.node for g in gpus})]
+
+
+def _of_node(name: str, node: str, gpus: list[Gpu]) -> GpuSource:
+    totals = [gpu.memory_total_bytes for gpu in gpus if gpu.memory_total_bytes is not None]
+    return GpuSource(
+        source=name,
         node=node,
-        driver_version=read("driver_version", lambda: printable(nvml.call("nvmlSystemGetDriverVersion"))),
-        cuda_version=read("cuda_version", lambda: cuda_version(nvml)),
-        nvml_version=read("nvml_version", lambda: printable(nvml.call("nvmlSystemGetNVMLVersion"))),
-        gpu_count=read("gpu_count", lambda: int(nvml.call("nvmlDeviceGetCount"))),
-        reasons=reasons,
+        count=len(gpus),
+        products=tuple(sorted({gpu.product for gpu in gpus if gpu.product})),
+        drivers=tuple(sorted({gpu.driver_version for gpu in gpus if gpu.driver_version})),
+        uuids=tuple(sorted({gpu.uuid for gpu in gpus if gpu.uuid})),
+        memory_bytes=min(totals) if totals else None,
     )
-
-
-def _read_gpus(nvml: Nvml, driver: NvmlDriver) -> list[Gpu] | NvmlCallError:
-    if driver.gpu_count is None:
-        return NvmlCallError("nvmlDeviceGetCount", UNKNOWN, f"GPUs cannot be counted: {driver.reasons['gpu_count']}")
-    return [_read_gpu(nvml, driver, index) for index in range(driver.gpu_count)]
-
-
-def _read_gpu(nvml: Nvml, driver: NvmlDriver, index: int) -> Gpu:
-    """One GPU; a lost one keeps its identity."""
-    values: dict[str, Any] = {"driver_version": driver.driver_version, "cuda_version": driver.cuda_version}
-    reasons: dict[str, str] = {}
-    unsupported: list[str] = []
-    error_text, lost = None, False
-    try:
-        handle = nvml.call("nvmlDeviceGetHandleByIndex", index)
-        for reading in READINGS:
-            try:
-                values.update(zip(reading.fields, reading.read(nvml, handle), strict=True))
-            except NvmlCallError as error:
-                if error.lost:
-                    raise
-                reasons.update(dict.fromkeys(reading.fields, str(error)))
-                if error.code == NOT_SUPPORTED:
-                    unsupported.extend(reading.fields)
-    except NvmlCallError as error:
-        error_text, lost = str(error), error.lost
-        if lost:
-            # What it said of its health a moment ago is no longer true, and must not pass for it.
-            values = {field: value for field, value in values.items() if field in _IDENTITY}
-        missing = (field for reading in READINGS for field in reading.fields if field not in values)
-        reasons.update({field: error_text for field in missing if field not in reasons})
-    for field, value in values.items():
-        if value is None and field not in reasons:
-            reasons[field] = "this driver does not tell it apart"
-    return Gpu(
-        node=driver.node or driver.host,
-        index=index,
-        lost=lost,
-        error=error_text,
-        unsupported=tuple(unsupported),
-        reasons=reasons,
-        **values,
-    )
-
-
-def _gpus_fact(gpus: list[Gpu] | NvmlCallError, source: str) -> Fact:
-    if isinstance(gpus, NvmlCallError):
-        return Fact(error=FactError(FactErrorKind.FAILED, str(gpus), source))
-    if not gpus:
-        reason = "the driver answers and shows no GPU"
-        return Fact(error=FactError(FactErrorKind.FAILED, reason, source, remedy=_NO_DEVICE_REMEDY))
-    if all(gpu.error and gpu.uuid is None and not gpu.lost for gpu in gpus):
-        reason = f"none of the {len(gpus)} GPUs could be opened: {gpus[0].error}"
-        return Fact(error=FactError(FactErrorKind.DENIED, reason, source, remedy=_REMEDIES[NO_PERMISSION]))
-    return Fact(value=gpus)

@@ -220,12 +220,20 @@ def _fabric(nvml: Nvml, handle: Any) -> tuple[GpuFabric]:
     state = FABRIC_STATES.get(int(info.state), f"state_{int(info.state)}")
     if state == "not_supported":
         raise NvmlCallError("nvmlDeviceGetGpuFabricInfo", NOT_SUPPORTED)
-    faults = tuple(name for shift, name in _FABRIC_ALARMS.items() if mask is not None and mask >> shift & 3 == 1)
-    if mask is not None and mask >> 8 & 0xF > 1:  # four bits: 0 = not supported, 1 = none, else what is wrong
-        faults += ("incorrect_configuration",)
+    faults = fabric_faults(mask)
     return (
         GpuFabric(state=state, status=int(info.status), clique=int(info.clique_id), health_mask=mask, faults=faults),
     )
+
+
+def fabric_faults(mask: int | None) -> tuple[str, ...]:
+    """Names of the alarms that are set in a fabric health mask."""
+    if mask is None:
+        return ()
+    faults = tuple(name for shift, name in _FABRIC_ALARMS.items() if mask >> shift & 3 == 1)
+    if mask >> 8 & 0xF > 1:  # four bits: 0 = not supported, 1 = none, else what is wrong
+        faults += ("incorrect_configuration",)
+    return faults
 
 
 def _mig_instances(nvml: Nvml, handle: Any) -> tuple[tuple[MigInstance, ...] | None]:

@@ -1,4 +1,4 @@
-"""Facts about GPUs as the driver tells them (NVML), and what was sampled of them under load.
+"""Facts about GPUs as the driver (NVML) or an exporter (DCGM) tells them, and what was sampled of them under load.
 
 Units are in the names; bytes are bytes, percentages 0 to 100, power in watts, clocks in MHz, temperatures in °C.
 Every reading is optional: a driver refuses much, field by field (MIG parents give no utilisation, consumer cards no
@@ -65,16 +65,20 @@ class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
-    """One GPU as NVML shows it. `node` is the Kubernetes node when one was named, else the host's name.
+    """One GPU as NVML or DCGM shows it. `node` is the Kubernetes node when one was named, else the host's name.
 
     `lost` is True for a GPU that fell off the bus; its identity is kept. `unsupported` lists the fields the
     driver says this GPU or its mode does not have; `reasons` says for every field that is None why it is.
     `serial` is a digest, enough to recognise a board and not to order one.
+
+    Only an exporter tells `last_xid` (the last XID since the exporter started, at an unknown time; 0 = none) and
+    `holders` (``namespace/pod/container`` that Kubernetes gave the GPU to). `sources` names who was asked.
     """
 
     node: str
     index: int
     uuid: str | None = None
+    sources: tuple[str, ...] = ("NVML",)
     lost: bool = False
     error: str | None = None
     product: str | None = None
@@ -136,6 +140,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     persistence_mode: bool | None = None
     recovery_action: str | None = None
     processes: tuple[GpuProcess, ...] | None = None
+    last_xid: int | None = None
+    holders: tuple[str, ...] | None = None
 
     unsupported: tuple[str, ...] = ()
     reasons: dict[str, str] = {}
@@ -177,11 +183,11 @@ class NvmlDriver(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XidEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An XID the driver announced while we watched. `offset_ms` counts from the start of the watch."""
+    """An XID the driver announced in the watch. `offset_ms` counts from its start; None = an exporter counted it."""
 
     xid: int
     gpu: str | None = None
-    offset_ms: float
+    offset_ms: float | None = None
 
     @property
     def kind(self) -> XidKind:
@@ -195,12 +201,56 @@ class XidEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XidWatch(msgspec.Struct, frozen=True, kw_only=True):
-    """XID events of `window_s` seconds of watching `gpus` GPUs: no events says nothing of the time before."""
+    """XID events of `window_s` seconds of watching `gpus` GPUs: no events says nothing of the time before.
 
-    window_s: float
+    `window_s` None = since the exporter started: `source` tells who watched.
+    """
+
+    window_s: float | None
     gpus: int
     events: tuple[XidEvent, ...] = ()
     truncated: bool = False
+    source: str = "NVML"
+
+    @property
+    def period(self) -> str:
+        """What was watched and for how long, in words."""
+        if self.window_s is None:
+            return f"on {self.gpus} GPUs since their exporter started"
+        return f"in {self.window_s:g} s of watching {self.gpus} GPUs"
+
+
+class GpuSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What one source (``NVML``, ``DCGM``) says of one node's GPUs, to be held against what the others say.
+
+    `products`, `drivers` and `uuids` are sorted and each once. `memory_bytes` is the total of the smallest GPU. `error`
+    says why a source that was asked for gave nothing; its other fields are then empty and mean nothing.
+    """
+
+    source: str
+    node: str
+    count: int | None = None
+    products: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+    uuids: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    error: str | None = None
+
+
+class GpuOperatorNode(msgspec.Struct, frozen=True, kw_only=True):
+    """What the GPU operator's validator says of a node; None = not exported.
+
+    `devices` are those its device plug-in shows, `pci_devices` those on the bus (bridges and audio may count).
+    """
+
+    node: str
+    driver_ready: bool | None = None
+    toolkit_ready: bool | None = None
+    plugin_ready: bool | None = None
+    cuda_ready: bool | None = None
+    driver_validation: bool | None = None
+    devices: int | None = None
+    pci_devices: int | None = None
 
 
 class GpuSamples(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,8 +275,17 @@ class GpuSamples(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FACTS = (
-    FactSpec("nvml.gpus", Scope.GPU, list[Gpu], "GPUs as the driver shows them", live=True, flag="--gpus local"),
+    FactSpec("nvml.gpus", Scope.GPU, list[Gpu], "GPUs as driver or exporter show them", live=True, flag="--gpus local"),
     FactSpec("nvml.driver", Scope.GPU, NvmlDriver, "driver, CUDA and NVML versions", live=True, flag="--gpus local"),
+    FactSpec("gpu.sources", Scope.GPU, list[GpuSource], "what each source says of GPUs", live=True, flag="--dcgm URL"),
+    FactSpec(
+        "gpu.operator",
+        Scope.GPU,
+        list[GpuOperatorNode],
+        "the GPU operator's own validation of each node, where the exporter's page holds it",
+        live=True,
+        flag="--dcgm URL",
+    ),
     FactSpec(
         "nvml.xid_events", Scope.GPU, XidWatch, "XID events seen during the audit", live=True, flag="--gpus local"
     ),
