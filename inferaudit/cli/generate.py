@@ -16,6 +16,31 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Write files 
 Out = Annotated[
     Path | None, typer.Option("-o", "--output", help="File to write; stdout without.", rich_help_panel=o.OUTPUT)
 ]
+RULES = "Rules"
+Runtime = Annotated[
+    str,
+    typer.Option(
+        "--runtime", help="vllm, triton, tgi, …; recognised from --url if left out.", rich_help_panel=o.TARGET
+    ),
+]
+Job = Annotated[str, typer.Option("--job", help="Prometheus job of the service's targets.", rich_help_panel=o.TARGET)]
+ServiceName = Annotated[
+    str, typer.Option("--name", help="Name of the service; the policy's if left out.", rich_help_panel=o.TARGET)
+]
+Runbook = Annotated[
+    str,
+    typer.Option("--runbook", help="Address of the runbook; #alertname is added to it.", rich_help_panel=RULES),
+]
+RuleGpus = Annotated[str, typer.Option("--gpus", help="dcgm (rules over dcgm-exporter) or off.", rich_help_panel=RULES)]
+Kind = Annotated[
+    str, typer.Option("--kind", help="rules (a rule file) or PrometheusRule (for the operator).", rich_help_panel=RULES)
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", help="KEY=VALUE on the PrometheusRule, as its Prometheus selects it.", rich_help_panel=RULES
+    ),
+]
 
 
 @app.command()
@@ -61,6 +86,116 @@ def rbac(
 
     chosen = load_catalog(checks or ()).select(words(select), words(skip))
     _write(rbac_manifests(chosen, namespace=namespace, service_account=service_account), output)
+
+
+@app.command()
+def alerts(
+    file: o.PolicyFile = None,
+    slo: o.Slo = "",
+    runtime: Runtime = "",
+    url: o.Url = "",
+    metrics_url: o.MetricsUrl = "",
+    namespace: o.Namespace = "",
+    job: Job = "",
+    name: ServiceName = "",
+    runbook: Runbook = "",
+    gpus: RuleGpus = "dcgm",
+    freshness_metric: Annotated[
+        str,
+        typer.Option("--freshness-metric", help="Metric with the model's date in Unix seconds.", rich_help_panel=RULES),
+    ] = "",
+    kind: Kind = "rules",
+    label: Labels = None,
+    header_env: o.HeaderEnv = None,
+    api_key_env: o.ApiKeyEnv = "",
+    ca: o.CaFile = "",
+    insecure: o.Insecure = False,
+    output: Out = None,
+) -> None:
+    """Alerting rules for the runtime's own metric names and the policy's objectives; burn rates are among them."""
+    from inferaudit.cli.generate_service import described_service, pairs
+    from inferaudit.cli.session import Flags
+    from inferaudit.generate_alerts import alert_rules
+    from inferaudit.rules_file import rules_text
+
+    flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
+                  header_env=header_env or (), api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+    service = described_service(flags, runtime, job, name, runbook, gpus, freshness_metric)
+    _write(rules_text(service, "alerts", alert_rules(service), kind, pairs(label)), output)
+
+
+@app.command("slo")
+def slo_command(
+    file: o.PolicyFile = None,
+    slo: o.Slo = "",
+    runtime: Runtime = "",
+    url: o.Url = "",
+    metrics_url: o.MetricsUrl = "",
+    namespace: o.Namespace = "",
+    job: Job = "",
+    name: ServiceName = "",
+    runbook: Runbook = "",
+    kind: Kind = "rules",
+    label: Labels = None,
+    header_env: o.HeaderEnv = None,
+    api_key_env: o.ApiKeyEnv = "",
+    ca: o.CaFile = "",
+    insecure: o.Insecure = False,
+    output: Out = None,
+) -> None:
+    """Recording rules and multi-window burn-rate alerts for the availability objective, and nothing else."""
+    from inferaudit.cli.generate_service import described_service, pairs
+    from inferaudit.cli.session import Flags
+    from inferaudit.generate_slo import slo_rules
+    from inferaudit.rules_file import rules_text
+
+    flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
+                  header_env=header_env or (), api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+    service = described_service(flags, runtime, job, name, runbook)
+    _write(rules_text(service, "slo", slo_rules(service), kind, pairs(label)), output)
+
+
+@app.command()
+def dashboard(
+    file: o.PolicyFile = None,
+    slo: o.Slo = "",
+    runtime: Runtime = "",
+    url: o.Url = "",
+    metrics_url: o.MetricsUrl = "",
+    namespace: o.Namespace = "",
+    job: Job = "",
+    name: ServiceName = "",
+    runbook: Runbook = "",
+    gpus: RuleGpus = "dcgm",
+    header_env: o.HeaderEnv = None,
+    api_key_env: o.ApiKeyEnv = "",
+    ca: o.CaFile = "",
+    insecure: o.Insecure = False,
+    output: Out = None,
+) -> None:
+    """A Grafana dashboard (JSON) for the runtime's own metric names, with the objectives as lines."""
+    from inferaudit.cli.generate_service import described_service
+    from inferaudit.cli.session import Flags
+    from inferaudit.generate_dashboard import dashboard as dashboard_text
+
+    flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
+                  header_env=header_env or (), api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+    _write(dashboard_text(described_service(flags, runtime, job, name, runbook, gpus)), output)
+
+
+@app.command()
+def attestation(
+    report: Annotated[Path, typer.Argument(help="A JSON report (-o json=PATH).")],
+    valid_days: Annotated[
+        int, typer.Option("--valid-days", min=1, help="How long the attestations hold, from the day of the audit.")
+    ] = 180,
+    output: Out = None,
+) -> None:
+    """The attestations that a report still waits for, as YAML to fill in."""
+    from inferaudit.attestation_template import attestation_template
+    from inferaudit.report_file import load_report
+
+    _write(attestation_template(load_report(report), valid_days=valid_days), output)
 
 
 def _write(text: str, path: Path | None) -> None:
