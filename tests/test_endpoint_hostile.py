@@ -53,7 +53,7 @@ def test_any_json_is_read(document: Any) -> None:
 @given(JSON, st.sampled_from(sorted(runtimes())))
 def test_any_listing_is_a_fact_that_can_be_stored(document: Any, name: str) -> None:
     reply = Reply(200, {}, json.dumps(document).encode())
-    fact = models(runtimes()[name], lambda path: reply, Scrubber(()))
+    fact = models(runtimes()[name], lambda path: reply, lambda path, body: reply, Scrubber(()))
     assert (fact.value is None) != (fact.error is None)
     msgspec.json.encode(fact.value)
 

@@ -150,7 +150,7 @@ class _Audit:
                 return _down(plan, place, self.connected, reason)
         recognition = recognise(answers)
         profile = runtime(recognition.profile)
-        served = models(profile, self.get, scrub)
+        served = models(profile, self.get, http.post, scrub)
         api, api_source = self._api(profile)
         model, model_source = self._model(served)
         target = EndpointTarget(
@@ -172,7 +172,6 @@ class _Audit:
         }
         self.say("asking the health routes")
         facts["endpoint.health"] = Fact(health(profile, model, self.get, scrub))
-        facts |= metrics_facts(plan, http, profile, recognition.engine, self.replies, scrub)
         self.say(f"sending one plain and one streamed request ({api})")
         asked = Asked(
             http,
@@ -188,6 +187,8 @@ class _Audit:
         plain = plain_request(asked)
         facts["endpoint.plain"] = self._or_denied(plain)
         facts["endpoint.stream"] = self._or_denied(stream_request(asked))
+        # After the requests: many servers show a series only once it has counted something.
+        facts |= metrics_facts(plan, http, profile, recognition.engine, scrub)
         facts["endpoint.tls"] = Fact(hsts(self.connected.tls, self.replies))
         facts["endpoint.connection"] = Fact(connection_facts(self.connected, http, self.replies, scrub))
         facts["endpoint.auth"] = Fact(access(http, profile, plain, self.replies, scrub))

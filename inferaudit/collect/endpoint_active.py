@@ -24,11 +24,13 @@ _JSON = "application/json"
 
 
 def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActiveProbe]:
-    """Malformed, empty, unknown model, oversized, unauthorised, cancelled: each once."""
+    """Malformed, empty, bad shape, unknown model, oversized, unauthorised, cancelled: each once."""
     probes = [
         _bad(asked, "malformed", b'{"model": "' + asked.model.encode()[:100] + b'", ', "JSON that breaks off"),
         _bad(asked, "empty", b"", "no body"),
     ]
+    if (shape := _bad_shape(asked)) is not None:
+        probes.append(shape)
     if (unknown := _unknown_model(asked)) is not None:
         probes.append(unknown)
     if asked.wire.framing is not None or asked.wire.name in ("tei", "openai-embeddings"):
@@ -47,6 +49,18 @@ def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActivePr
 
 def _bad(asked: Asked, kind: str, body: bytes, sent: str) -> ActiveProbe:
     return _probe(asked, kind, asked.route(), sent, asked.http.post(asked.route(), body))
+
+
+def _bad_shape(asked: Asked) -> ActiveProbe | None:
+    """A tensor whose shape promises one row more than its data hold; None for APIs without tensors."""
+    sample = asked.sample() if asked.wire.name == "oip-v2" else None
+    tensors = sample[0].get("inputs") if sample else None
+    first = tensors[0] if isinstance(tensors, list) and tensors and isinstance(tensors[0], dict) else {}
+    shape = first.get("shape")
+    if not isinstance(shape, list) or not shape or not all(isinstance(size, int) for size in shape):
+        return None
+    body = {"inputs": [{**first, "shape": [shape[0] + 1, *shape[1:]]}, *tensors[1:]]} if tensors else {}
+    return _bad(asked, "bad_shape", json.dumps(body).encode(), "a tensor with less data than its shape says")
 
 
 def _unknown_model(asked: Asked) -> ActiveProbe | None:

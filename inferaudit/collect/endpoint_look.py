@@ -25,6 +25,8 @@ from inferaudit.runtime_recognition import Recognition, json_values
 from inferaudit.runtime_registry import HealthRoute, Runtime
 
 Get = Callable[[str], Reply]
+Post = Callable[[str, bytes], Reply]
+_INDEX = "/v2/repository/index"
 _MAX_MODELS = 200
 # Administration and inspection routes that serve as the runtime's own remote control; each is asked with one GET.
 _ADMIN_ROUTES = ("/docs", "/openapi.json")
@@ -55,21 +57,25 @@ def _health_answer(route: HealthRoute, path: str, get: Get, scrub: Scrubber) -> 
     )
 
 
-def models(profile: Runtime, get: Get, scrub: Scrubber) -> Fact:
-    """The models the server lists, or why that cannot be told."""
+def models(profile: Runtime, get: Get, post: Post, scrub: Scrubber) -> Fact:
+    """The models the server lists, or why that cannot be told.
+
+    The model repository extension of the Open Inference Protocol lists by a POST, which changes nothing.
+    """
     tried = []
-    for route in ("/v1/models", "/openai/v1/models", "/api/tags", "/v2/models", "/info"):
+    for route in ("/v1/models", "/openai/v1/models", "/api/tags", "/v2/models", _INDEX, "/info"):
         if route != "/v1/models" and not _lists_at(profile, route):
             continue
-        reply = get(route)
+        reply = post(route, b'{"ready":true}') if route == _INDEX else get(route)
+        asked = f"{'POST' if route == _INDEX else 'GET'} {route}"
         if reply.status in (401, 403):
-            reason = f"GET {route} answered {reply.status}"
+            reason = f"{asked} answered {reply.status}"
             remedy = "--api-key-env VARIABLE or --header-env NAME=VARIABLE"
-            return Fact(error=FactError(FactErrorKind.DENIED, reason, f"GET {route}", remedy=remedy))
+            return Fact(error=FactError(FactErrorKind.DENIED, reason, asked, remedy=remedy))
         found = _listed(reply, scrub) if reply.status == 200 and reply.error is None else None
         if found is not None:
             return Fact(found)
-        tried.append(f"GET {route} answered {reply.status or reply.error}")
+        tried.append(f"{asked} answered {reply.status or reply.error}")
     reason = f"the server lists no models: {'; '.join(tried)}"
     return Fact(error=FactError(FactErrorKind.OUT_OF_VIEW, reason, "model listing", remedy="--model NAME"))
 
@@ -81,17 +87,22 @@ def _lists_at(profile: Runtime, route: str) -> bool:
         return profile.name == "ollama"
     if route == "/v2/models":
         return profile.name == "kserve"
+    if route == _INDEX:
+        return profile.name in ("triton", "mlserver", "oip-generic")
     return profile.name in ("tgi", "tei")
 
 
 def _listed(reply: Reply, scrub: Scrubber) -> list[ServedModel] | None:
     """The models in a listing of any known form; None where it is none."""
     rows = json_values(reply.text, "data.*") or json_values(reply.text, "models.*")
+    rows = rows or [row for row in json_values(reply.text, "*") if isinstance(row, dict) and row.get("name")]
     if not rows and (own := json_values(reply.text, "model_id")):
         limit = next(iter(json_values(reply.text, "max_input_length")), None)
         return [ServedModel(id=scrub(str(own[0])), max_model_len=limit if isinstance(limit, int) else None)]
     if not rows:
         empty = json_values(reply.text, "data") + json_values(reply.text, "models")
+        if reply.text.strip() == "[]":
+            return []
         return [] if empty and all(e in (None, []) for e in empty) else None
     served = []
     for row in rows[:_MAX_MODELS]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,7 +22,6 @@ def metrics_facts(
     http: Http,
     profile: Runtime,
     engine: str | None,
-    replies: Mapping[str, Reply],
     scrub: Scrubber,
 ) -> dict[str, Fact]:
     """The facts ``endpoint.metrics``, ``endpoint.metrics_page`` and ``endpoint.concepts``."""
@@ -30,7 +29,7 @@ def metrics_facts(
     if not plan.metrics_url and profile.metrics_default == "none":
         reason = f"{profile.title} has no metrics page"
         return _none(FactError(FactErrorKind.OUT_OF_VIEW, reason, "metrics page", remedy="--metrics-url URL"))
-    reply = replies[route] if route in replies else http.get(route)
+    reply = http.get(route)
     if reply.status in (401, 403):
         reason = f"GET {scrub(route)} answered {reply.status}"
         return _none(FactError(FactErrorKind.DENIED, reason, "metrics page", remedy="--api-key-env VARIABLE"))

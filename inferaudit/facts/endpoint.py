@@ -207,9 +207,9 @@ class AuthAnswer(_Value, frozen=True):
 class ActiveProbe(_Value, frozen=True):
     """One deliberately bad request, sent once. `status` None = no answer, see `error`.
 
-    `kind`: malformed, empty, unknown_model, oversized, unauthorised, cancelled. `freed` for cancelled: the server's own
-    count of running requests went back (None = it could not be told). `json` = the error body is JSON; `leak` names
-    what the answer gives away (a traceback, a path).
+    `kind`: malformed, empty, bad_shape, unknown_model, oversized, unauthorised, cancelled. `freed` for cancelled: the
+    server's own count of running requests went back (None = it could not be told). `json` = the error body is JSON;
+    `leak` names what the answer gives away (a traceback, a path).
     """
 
     kind: str

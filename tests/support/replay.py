@@ -133,6 +133,7 @@ SERVERS: dict[str, dict[str, Answer]] = {
         "GET /v2/models/double": recorded("triton/v2_models_double"),
         "GET /v2/models/double/ready": recorded("triton/v2_health_ready"),
         "POST /v2/models/double/infer": recorded("triton/infer"),
+        "POST /v2/repository/index": recorded("triton/repository_index"),
     },
     "torchserve": {
         "GET /ping": recorded("torchserve/ping"),
@@ -158,6 +159,7 @@ SERVERS: dict[str, dict[str, Answer]] = {
         "GET /v2/models/tiny": recorded("mlserver/model_metadata"),
         "GET /v2/models/tiny/ready": recorded("mlserver/model_ready"),
         "POST /v2/models/tiny/infer": recorded("mlserver/infer"),
+        "POST /v2/repository/index": recorded("mlserver/repository_index"),
     },
     "ray-serve": {
         "GET /": recorded("ray-serve/root"),
