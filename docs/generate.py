@@ -72,8 +72,7 @@ def _coverage(catalog: Catalog) -> str:
 
 def _cli() -> str:
     parts = [HEAD + "# Command line\n"]
-    for verb in VERBS:
-        parts.append(f"## inferaudit {verb}\n\n```text\n{_help(verb)}\n```\n")
+    parts += [f"## inferaudit {verb}\n\n```text\n{_help(verb)}\n```\n" for verb in VERBS]
     return "\n".join(parts)
 
 
@@ -86,7 +85,9 @@ def _help(verb: str) -> str:
         check=True,
         env=environment,
     )
-    return "\n".join(line.rstrip() for line in run.stdout.strip("\n").splitlines()).replace("python -m inferaudit.cli.app", "inferaudit")
+    return "\n".join(line.rstrip() for line in run.stdout.strip("\n").splitlines()).replace(
+        "python -m inferaudit.cli.app", "inferaudit"
+    )
 
 
 def main() -> int:

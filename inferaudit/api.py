@@ -7,7 +7,7 @@ A check is a generator of judgements over a snapshot::
         \"\"\"The rationale: why this matters to the person about to launch.\"\"\"
 
 Keyword-only arguments are its parameters (name, type, default). A missing fact raises inside ``snapshot.fact`` and the
-evaluator answers ``unknown``: authors write no error handling. No yield = ``not_applicable``. The id comes from the path.
+evaluator answers ``unknown``: authors write no error handling. No yield = ``not_applicable``. The path gives the id.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class _Judge:
             yield (passed if verdict else failed)(
                 subject, (self.passes if verdict else self.fails)(scope), seen, key=key
             )
-        except Exception as error:  # noqa: BLE001  # whatever an expression raises is an answer: it cannot be told
+        except Exception as error:  # whatever an expression raises is an answer: it cannot be told
             why = "an empty list proves nothing" if _EMPTY_ALL in str(error) else f"cannot be told: {error}"
             yield unknown(subject, f"`{self.asserted.source}`: {why}", key=key)
 

@@ -74,7 +74,8 @@ WAIVER = _own_check(
     "audit-waiver",
     "Waivers are current and used",
     Severity.MEDIUM,
-    "A waiver is a debt with a date. One that has expired no longer covers anything; one that matches nothing hides the next fault.",
+    "A waiver is a debt with a date. One that has expired covers nothing any more; one that matches nothing hides the "
+    "next fault.",
     "Renew the waiver with a new date and reason, or remove it from the policy.",
 )
 OWN_CHECKS = (COLLECTION, SCOPE, WAIVER)
@@ -173,7 +174,7 @@ def _judge(check: Check, snapshot: Snapshot, params: dict[str, Any]) -> list[_Dr
         return [_Draft(check, unknown(None, _with_remedy(error, missing.reason), key=missing.name), error)]
     except InferauditError as error:
         return [_Draft(check, _bug(check, str(error)))]
-    except Exception as error:  # noqa: BLE001  # a check is other people's code: its crash is an answer about it
+    except Exception as error:  # a check is other people's code: its crash is an answer about it
         where = traceback.extract_tb(error.__traceback__)[-1]
         line = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
         return [_Draft(check, _bug(check, f"{type(error).__name__}: {error} at {line}"))]
@@ -251,9 +252,7 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tupl
     scopes = {d.judgement.subject: d for d in drafts if d.check is SCOPE}
     # Only what is itself wrong, unknown or to be reviewed explains anything: a cause that passes would hide a failure.
     troubled = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW)
-    prints = {
-        (d.check.id, d.judgement.subject): _fingerprint(d) for d in drafts if d.judgement.outcome in troubled
-    }
+    prints = {(d.check.id, d.judgement.subject): _fingerprint(d) for d in drafts if d.judgement.outcome in troubled}
     blinded: dict[str, list[_Draft]] = defaultdict(list)
     for draft in drafts:
         if draft.blinded_by:

@@ -11,7 +11,7 @@ MAX_POINTS = 400
 
 
 def gpu_series(samples: GpuSamples, started_ns: int, gpus: list[Gpu] | None = None) -> list[dict[str, Any]]:
-    """Points ``{t_s, value: [{gpu, utilization_gpu_percent, memory_used_bytes, …}]}``; `t_s` counts from `started_ns`."""
+    """Points ``{t_s, value: [{gpu, utilization_gpu_percent, …}]}``; `t_s` counts from `started_ns`."""
     totals = {gpu.uuid: gpu.memory_total_bytes for gpu in gpus or ()}
     moments = [(t, list(rows)) for t, rows in groupby(range(len(samples.t_ns)), key=lambda i: samples.t_ns[i])]
     step = max(1, -(-len(moments) // MAX_POINTS))

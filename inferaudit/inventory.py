@@ -65,7 +65,9 @@ def inventory_section(snapshot: Snapshot, findings: Sequence[Finding]) -> dict[s
     ]
     looked = any(f.outcome in (Outcome.PASS, Outcome.FAIL) and f.group in _OBSERVABILITY_GROUPS for f in findings)
     return {
-        "endpoints": [{"url": snapshot.target.url, "api": snapshot.target.api or None}] if snapshot.target.url else None,
+        "endpoints": [{"url": snapshot.target.url, "api": snapshot.target.api or None}]
+        if snapshot.target.url
+        else None,
         "runtimes": None if runtime is None else [{"name": runtime.name, "version": runtime.version}],
         "models": None if models is None else [{"id": model.id} for model in models],
         "feature_stores": None,

@@ -227,7 +227,9 @@ def load_policy(path: Path) -> Policy:
 
 def _explain(path: Path, root: yaml.Node | None, error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        location = tuple(p for p in problem["loc"] if not (isinstance(p, str) and ("[" in p or p == "literal['template']")))
+        location = tuple(
+            p for p in problem["loc"] if not (isinstance(p, str) and ("[" in p or p == "literal['template']"))
+        )
         field = ".".join(str(p) for p in location)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

@@ -29,9 +29,7 @@ def propose_policy(snapshot: Snapshot | None) -> str:
     )
     environment.filters["quoted"] = lambda value: json.dumps(str(value), ensure_ascii=False)
     return environment.get_template("inferaudit.yaml.jinja").render(
-        target={
-            key: getattr(target, key, "") for key in ("context", "namespace", "workload", "url", "api", "model")
-        },
+        target={key: getattr(target, key, "") for key in ("context", "namespace", "workload", "url", "api", "model")},
         name=_name(snapshot),
         owner=_owner(snapshot),
         slo=_GENERATIVE_SLO if generative else TEMPLATE,

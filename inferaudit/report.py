@@ -109,8 +109,7 @@ def _coverage(findings: Sequence[Finding], snapshot: Snapshot, catalog: Catalog)
 def _finding(finding: Finding, snapshot: Snapshot) -> dict[str, Any]:
     data = asdict(finding)
     data["evidence"] = [
-        {"path": e.path, "observed": _ordered(e.observed), "expected": _ordered(e.expected)}
-        for e in finding.evidence
+        {"path": e.path, "observed": _ordered(e.observed), "expected": _ordered(e.expected)} for e in finding.evidence
     ]
     data["references"] = list(finding.references)
     data["location"] = finding.location or _location(finding.subject, snapshot)

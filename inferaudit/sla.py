@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inferaudit.benchmark import benchmark_section, judged_stage, row_values, stage_outcomes
+from inferaudit.benchmark import benchmark_section, judged_stage, row_values, stage_outcomes, stage_section
 from inferaudit.errors import MissingFactError
 from inferaudit.gpu_series import gpu_series
 from inferaudit.latency import (
@@ -35,6 +35,13 @@ from inferaudit.units import format_duration
 _S = 1_000_000_000
 LATENCY_WINDOW_NS = 300 * _S
 ERROR_WINDOW_NS = 900 * _S
+# What the client measured of itself → the objectives it then cannot decide. A count of errors is true all the same.
+_RATES = frozenset(("throughput", "goodput", "token_throughput"))
+_FALSIFIED = {
+    "latency_ms": _RATES | {"ttft", "itl", "tpot", "e2e"},
+    "itl_ms": frozenset({"itl"}),
+    "request_rate": _RATES,
+}
 _OUTCOMES = {"pass": Outcome.PASS, "fail": Outcome.FAIL, "undecided": Outcome.UNKNOWN}
 
 
@@ -85,9 +92,11 @@ def _judge(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:
         return ObjectiveResult(objective, Outcome.UNKNOWN, why)
     judge: Callable[..., ObjectiveResult] = _LOAD_JUDGES.get(objective.metric, _latency)
     judged = judge(result, records, stage, objective)
-    if judged.observed is not None and judged.outcome is not Outcome.UNKNOWN:
-        if objective.metric != "error_rate" and benchmark_section(result, records, {})["client"]["limited"]:
-            said = f"{judged.message}; but the client was the bottleneck, so this is not the service's figure"
+    if judged.outcome in (Outcome.PASS, Outcome.FAIL):
+        client = stage_section(result, records, stage, {})["client"]
+        if any(objective.metric in _FALSIFIED.get(figure, ()) for figure in client["falsifies"]):
+            why = "; ".join(client["reasons"])
+            said = f"{judged.message}; but the client was the bottleneck, so this is not the service's figure: {why}"
             return replace(judged, outcome=Outcome.UNKNOWN, message=said)
     return judged
 
@@ -102,7 +111,9 @@ def _latency(result: Any, records: Any, stage: Any, objective: Objective) -> Obj
     if objective.percentile is None:
         mean = sum(v for _, v in points) / len(points) / 1e6
         outcome = Outcome.PASS if mean <= objective.target else Outcome.FAIL
-        return ObjectiveResult(objective, outcome, f"mean {mean:.4g} ms", mean, samples=len(points), window=_span(points))
+        return ObjectiveResult(
+            objective, outcome, f"mean {mean:.4g} ms", mean, samples=len(points), window=_span(points)
+        )
     worst = worst_percentile(points, objective.percentile, LATENCY_WINDOW_NS)
     assert worst is not None  # noqa: S101  # there are points
     inside = sorted(value for _, value in points[worst.first : worst.last])
@@ -130,7 +141,8 @@ def _decided(
     objective: Objective, observed: float, low: float | None, high: float | None, samples: int, window: str
 ) -> ObjectiveResult:
     outcome = _OUTCOMES[decide(objective.target, low, high, at_most=objective.at_most)]
-    text = f"{objective.dimension} {_figure(observed, objective)}, target {'≤' if objective.at_most else '≥'} {_figure(objective.target, objective)}"
+    sign = "≤" if objective.at_most else "≥"
+    text = f"{objective.dimension} {_figure(observed, objective)}, target {sign} {_figure(objective.target, objective)}"
     if outcome is Outcome.UNKNOWN:
         needed = required_samples(objective.percentile) if objective.percentile else None
         if needed and samples < needed:
@@ -155,7 +167,8 @@ def _error_rate(result: Any, records: Any, stage: Any, objective: Objective) -> 
     if bad:
         text += f" ({_classes(records, stage)} in the stage)"
     if outcome is Outcome.UNKNOWN:
-        text += f"; not enough requests to tell: below {objective.target:.3%} takes {_clean_requests(objective.target)} without an error"
+        needed = _clean_requests(objective.target)
+        text += f"; not enough requests to tell: below {objective.target:.3%} takes {needed} without an error"
     return ObjectiveResult(objective, outcome, text, bad / len(inside), (low, high), len(inside), _window(worst))
 
 
@@ -251,9 +264,7 @@ def sla_section(snapshot: Snapshot, policy: Policy) -> dict[str, Any]:
             rows.append(_row(ObjectiveResult(objective, Outcome.UNKNOWN, error.reason)))
     set_ = {o.dimension for o in policy.objectives}
     metrics = {o.metric for o in policy.objectives}
-    for name in KNOWN:
-        if name not in set_ and name.split("_p")[0] not in metrics:
-            rows.append(_no_target(name))
+    rows += [_no_target(name) for name in KNOWN if name not in set_ and name.split("_p")[0] not in metrics]
     budget = next((r for r in rows if r["dimension"] == "availability"), None)
     return {"objectives": rows, "error_budget": _error_budget(budget)}
 

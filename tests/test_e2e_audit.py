@@ -54,9 +54,13 @@ def on_cluster(plane: ControlPlane, scope: str = "cluster") -> list[object]:
     return ["--kubeconfig", plane.kubeconfig, "-n", "llm-prod", "--workload", "deployment/chat", "--scope", scope]
 
 
-def test_a_right_service_is_go_and_says_what_it_covers(gpu_service: ControlPlane, endpoint: str, tmp_path: Path) -> None:
+def test_a_right_service_is_go_and_says_what_it_covers(
+    gpu_service: ControlPlane, endpoint: str, tmp_path: Path
+) -> None:
     policy = tmp_path / "inferaudit.yaml"
-    policy.write_text("load: {profile: sla, concurrency: 2, requests: 600, duration: 40s, input_tokens: '16', output_tokens: '8'}\n")
+    policy.write_text(
+        "load: {profile: sla, concurrency: 2, requests: 600, duration: 40s, input_tokens: '16', output_tokens: '8'}\n"
+    )
     script = nvml.script(*(nvml.gpu(i) for i in range(8)))
     code, report = audit(
         tmp_path,
@@ -92,11 +96,17 @@ BREAKS = {
         "network-",
     ),
     "no readiness probe": (
-        ("deployment/chat", {"spec": {"template": {"spec": {"containers": [{"name": "server", "readinessProbe": None}]}}}}),
+        (
+            "deployment/chat",
+            {"spec": {"template": {"spec": {"containers": [{"name": "server", "readinessProbe": None}]}}}},
+        ),
         "workload-readiness-probe",
     ),
     "a moving image tag": (
-        ("deployment/chat", {"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "vllm/vllm-openai:latest"}]}}}}),
+        (
+            "deployment/chat",
+            {"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "vllm/vllm-openai:latest"}]}}}},
+        ),
         "workload-image-tag",
     ),
 }
@@ -122,7 +132,9 @@ def test_one_broken_thing_is_named_and_nothing_else(what: str, gpu_service: Cont
         gpu_service.kubectl("rollout", "status", "deployment/chat", "-n", "llm-prod", "--timeout=60s")
 
 
-def test_an_account_that_may_not_look_is_incomplete_and_names_the_verbs(gpu_service: ControlPlane, tmp_path: Path) -> None:
+def test_an_account_that_may_not_look_is_incomplete_and_names_the_verbs(
+    gpu_service: ControlPlane, tmp_path: Path
+) -> None:
     half = gpu_service.kubeconfig_for("auditor-half", "audit")
     flags = ["--kubeconfig", half, "-n", "llm-prod", "--workload", "deployment/chat", "--scope", "cluster"]
     code, report = audit(tmp_path, *flags)
@@ -136,22 +148,37 @@ def test_an_account_that_may_not_look_is_incomplete_and_names_the_verbs(gpu_serv
 
 def test_the_cluster_and_its_dump_say_the_same(gpu_service: ControlPlane, tmp_path: Path) -> None:
     _, live = audit(tmp_path, *on_cluster(gpu_service, "manifests"))
-    kinds = "deploy,svc,hpa,pdb,netpol,sa,cm,pvc,httproute,servicemonitor,prometheusrule,role,rolebinding,quota,limitrange"
+    kinds = (
+        "deploy,svc,hpa,pdb,netpol,sa,cm,pvc,httproute,servicemonitor,prometheusrule,role,rolebinding,quota,limitrange"
+    )
     dump = tmp_path / "dump.yaml"
     dump.write_text(gpu_service.kubectl("get", kinds, "-n", "llm-prod", "-o", "yaml"))
-    _, files = audit(tmp_path, "--manifests", dump, "-n", "llm-prod", "--workload", "deployment/chat", "--scope", "manifests")
+    _, files = audit(
+        tmp_path, "--manifests", dump, "-n", "llm-prod", "--workload", "deployment/chat", "--scope", "manifests"
+    )
     said = [{(f["check"], f["subject"]) for f in r["findings"] if f["outcome"] == "fail"} for r in (live, files)]
     assert said[0] == said[1]
 
 
-def test_an_expired_token_and_an_unreachable_server_are_one_finding_each(gpu_service: ControlPlane, tmp_path: Path) -> None:
+def test_an_expired_token_and_an_unreachable_server_are_one_finding_each(
+    gpu_service: ControlPlane, tmp_path: Path
+) -> None:
     config = json.loads(gpu_service.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": "invented-and-expired"}
     (tmp_path / "expired").write_text(json.dumps(config))
     config["clusters"][0]["cluster"] = {"server": "https://127.0.0.1:9"}
     (tmp_path / "unreachable").write_text(json.dumps(config))
     for name in ("expired", "unreachable"):
-        flags = ["--kubeconfig", tmp_path / name, "-n", "llm-prod", "--workload", "deployment/chat", "--scope", "cluster"]
+        flags = [
+            "--kubeconfig",
+            tmp_path / name,
+            "-n",
+            "llm-prod",
+            "--workload",
+            "deployment/chat",
+            "--scope",
+            "cluster",
+        ]
         code, report = audit(tmp_path, *flags)
         assert code == 3, name
         assert len(report["coverage"]["denied"]) == 1

@@ -42,7 +42,9 @@ def make(check_id: str, judgements: Iterable[Judgement], **changes: Any) -> Chec
             snapshot.fact(name)
         yield from judgements
 
-    decorated = check(title=check_id, severity=Severity.HIGH, needs=("service.services",), remediation="Mend it.")(judge)
+    decorated = check(title=check_id, severity=Severity.HIGH, needs=("service.services",), remediation="Mend it.")(
+        judge
+    )
     made = replace(decorated, id=check_id, group=check_id.partition("-")[0], **changes)
     return made
 
@@ -53,7 +55,10 @@ def catalog(*checks: Check) -> Catalog:
 
 def snapshot(**facts: Any) -> Snapshot:
     named = {"service.services": [], **{k.replace("__", "."): v for k, v in facts.items()}}
-    wrapped = {k: Fact(error=v) if isinstance(v, FactError) else v if isinstance(v, Fact) else Fact(v) for k, v in named.items()}
+    wrapped = {
+        k: Fact(error=v) if isinstance(v, FactError) else v if isinstance(v, Fact) else Fact(v)
+        for k, v in named.items()
+    }
     return Snapshot(collected_at="2026-11-22T12:00:00Z", target=Target(), facts=wrapped)
 
 
@@ -136,12 +141,18 @@ def test_what_the_files_do_not_hold_is_unknown_of_a_cluster_and_no_question_of_t
 
 def test_a_denied_read_is_one_finding_that_gates_and_explains_the_rest() -> None:
     blind = [make(f"a-{i}", [passed("x", "right")], needs=("cluster.nodes",), severity=Severity.LOW) for i in range(3)]
-    findings = evaluate(catalog(OK, *blind), snapshot(cluster__nodes=DENIED), Policy.model_validate({"scope": ["cluster"]}))
+    findings = evaluate(
+        catalog(OK, *blind), snapshot(cluster__nodes=DENIED), Policy.model_validate({"scope": ["cluster"]})
+    )
     causes = [f for f in findings if f.check == "audit-collection"]
     assert len(causes) == 1
     assert causes[0].gates
     assert "may not list nodes" in causes[0].message
-    assert all(f.cause == causes[0].fingerprint and not f.gates for f in findings if f.check.startswith("a-") and f.check != "a-ok")
+    assert all(
+        f.cause == causes[0].fingerprint and not f.gates
+        for f in findings
+        if f.check.startswith("a-") and f.check != "a-ok"
+    )
     assert decide(findings) is Verdict.INCOMPLETE
 
 
@@ -227,7 +238,9 @@ def test_reading_an_undeclared_fact_is_a_bug_of_the_check() -> None:
         """Because."""
         yield passed("x/1", str(snapshot.fact("cluster.nodes")))
 
-    sly = replace(check(title="t", severity=Severity.HIGH, needs=("service.services",), remediation="R.")(judge), id="a-sly")
+    sly = replace(
+        check(title="t", severity=Severity.HIGH, needs=("service.services",), remediation="R.")(judge), id="a-sly"
+    )
     assert "does not declare" in judged([OK, sly], snapshot(cluster__nodes=[]))["a-sly"].message
 
 
@@ -254,7 +267,12 @@ def test_fingerprints_do_not_depend_on_what_was_observed() -> None:
 )
 def test_selection(selection: Selection, names: set[str]) -> None:
     off = replace(DARK, enabled=False, group="b")
-    findings = evaluate(catalog(replace(OK, tags=("slow",)), BAD, off), snapshot(), Policy.model_validate({"scope": ["cluster"]}), selection)
+    findings = evaluate(
+        catalog(replace(OK, tags=("slow",)), BAD, off),
+        snapshot(),
+        Policy.model_validate({"scope": ["cluster"]}),
+        selection,
+    )
     assert {f.check for f in findings} - {"audit-scope"} == names
 
 
@@ -269,7 +287,9 @@ def test_unknown_ids_are_usage_errors_with_a_suggestion() -> None:
 
 def test_the_scope_sentence_says_what_is_left_out() -> None:
     policy = Policy.model_validate({"scope": ["endpoint", "load"]})
-    assert scope_sentence(policy.scope) == "This verdict covers endpoint, load; it does not cover cluster, gpu, metrics."
+    assert (
+        scope_sentence(policy.scope) == "This verdict covers endpoint, load; it does not cover cluster, gpu, metrics."
+    )
     findings = tuple(judged([OK, BAD]).values())
     said = reasons(findings, Verdict.NO_GO, policy)
     assert said[0] == scope_sentence(policy.scope)

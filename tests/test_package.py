@@ -36,7 +36,9 @@ def run(unpacked: Path, *args: object, cwd: Path) -> subprocess.CompletedProcess
 
 
 def test_the_wheel_holds_checks_and_templates(unpacked: Path, tmp_path: Path) -> None:
-    shipped = {p.relative_to(unpacked / "inferaudit" / "checks") for p in (unpacked / "inferaudit" / "checks").rglob("*.*")}
+    shipped = {
+        p.relative_to(unpacked / "inferaudit" / "checks") for p in (unpacked / "inferaudit" / "checks").rglob("*.*")
+    }
     here = {p.relative_to(ROOT / "checks") for p in (ROOT / "checks").rglob("*.*") if "__pycache__" not in p.parts}
     assert shipped == here
     where = run(unpacked, "checks", "show", "workload-gpu-limit", "-o", "json", cwd=tmp_path)

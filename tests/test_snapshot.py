@@ -18,7 +18,9 @@ from inferaudit.facts.gpu import Gpu
 from inferaudit.model import Fact, FactError, FactErrorKind, Snapshot, Target
 from inferaudit.snapshot import digest, dump, from_bytes, load, merge, to_bytes
 
-GPU = Gpu(node="n", index=0, uuid="GPU-1", product="NVIDIA H100", memory_total_bytes=81559 << 20, ecc_volatile_uncorrected=0)
+GPU = Gpu(
+    node="n", index=0, uuid="GPU-1", product="NVIDIA H100", memory_total_bytes=81559 << 20, ecc_volatile_uncorrected=0
+)
 SNAPSHOT = Snapshot(
     collected_at="2026-11-22T12:00:00Z",
     target=Target(namespace="llm", workload="deployment/chat"),

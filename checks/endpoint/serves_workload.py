@@ -10,7 +10,7 @@ _OPTIONAL = ("workload.pods", "service.services", "service.ingresses", "service.
     severity=Severity.LOW,
     needs=("endpoint.target", "workload"),
     optional=_OPTIONAL,
-    remediation="Give --url the address of the workload's Service, Ingress or route, so that both halves are of one thing.",
+    remediation="Give --url the address of the workload's Service, Ingress or route: both halves are then one thing.",
     tags=("never-fails",),
 )
 def serves_workload(snapshot: Snapshot) -> Iterator[Judgement]:

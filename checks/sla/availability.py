@@ -8,7 +8,7 @@ from inferaudit.slo_judgements import judge_metrics
     title="The availability objective holds",
     severity=Severity.MEDIUM,
     needs=("policy", "prometheus.series"),
-    remediation="Give --prometheus URL; when it is below target, find what spent the error budget before launching more.",
+    remediation="Give --prometheus URL; below the target, find what spent the error budget before launching more.",
     references=("https://sre.google/sre-book/service-level-objectives/",),
     tags=("layer:outcome",),
 )

@@ -15,6 +15,6 @@ from inferaudit.slo_judgements import judge_metrics
 def error_rate(snapshot: Snapshot) -> Iterator[Judgement]:
     """Errors under the expected load are an outage at launch, however fast the successes are.
 
-    Judged over the raw records of the sustained stage: a target is met only when the whole confidence interval meets it.
+    Judged over the raw records of the sustained stage; met only when the whole confidence interval meets the target.
     """
     yield from judge_metrics(snapshot, ("error_rate",))

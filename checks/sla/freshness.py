@@ -8,7 +8,8 @@ from inferaudit.slo_judgements import judge_metrics
     title="The deployed model is fresh enough",
     severity=Severity.MEDIUM,
     needs=("policy", "workload"),
-    remediation="State the date of the model revision in the pod template (annotation inferaudit.dev/model-date), and check the training pipeline when it is old.",
+    remediation="State the model revision's date in the pod template (annotation `inferaudit.dev/model-date`); "
+    "when it is old, check the training pipeline.",
     references=("https://sre.google/sre-book/service-level-objectives/",),
     tags=("layer:outcome",),
 )

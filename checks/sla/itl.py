@@ -13,8 +13,8 @@ from inferaudit.slo_judgements import judge_metrics
     tags=("layer:outcome",),
 )
 def itl(snapshot: Snapshot) -> Iterator[Judgement]:
-    """The gap between tokens is the reading speed that users feel; its tail shows preemptions and batches that are too large.
+    """The gap between tokens is the reading speed that users feel; its tail shows preemptions and too large batches.
 
-    Judged over the raw records of the sustained stage: a target is met only when the whole confidence interval meets it.
+    Judged over the raw records of the sustained stage; met only when the whole confidence interval meets the target.
     """
     yield from judge_metrics(snapshot, ("itl",))

@@ -15,6 +15,6 @@ from inferaudit.slo_judgements import judge_metrics
 def latency(snapshot: Snapshot) -> Iterator[Judgement]:
     """The whole answer is what a caller waits for; its tail is what breaks callers with timeouts.
 
-    Judged over the raw records of the sustained stage: a target is met only when the whole confidence interval meets it.
+    Judged over the raw records of the sustained stage; met only when the whole confidence interval meets the target.
     """
     yield from judge_metrics(snapshot, ("e2e",))

@@ -15,6 +15,13 @@ from inferaudit.slo_judgements import judge_metrics
 def throughput(snapshot: Snapshot) -> Iterator[Judgement]:
     """A service that cannot carry the expected rate queues without bound from the first busy minute.
 
-    Judged over the raw records of the sustained stage: a target is met only when the whole confidence interval meets it.
+    Judged over the raw records of the sustained stage; met only when the whole confidence interval meets the target.
     """
-    yield from judge_metrics(snapshot, ("throughput", "goodput", "token_throughput",))
+    yield from judge_metrics(
+        snapshot,
+        (
+            "throughput",
+            "goodput",
+            "token_throughput",
+        ),
+    )

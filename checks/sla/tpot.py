@@ -15,6 +15,6 @@ from inferaudit.slo_judgements import judge_metrics
 def tpot(snapshot: Snapshot) -> Iterator[Judgement]:
     """Time per output token decides how long an answer takes once it has begun.
 
-    Judged over the raw records of the sustained stage: a target is met only when the whole confidence interval meets it.
+    Judged over the raw records of the sustained stage; met only when the whole confidence interval meets the target.
     """
     yield from judge_metrics(snapshot, ("tpot",))

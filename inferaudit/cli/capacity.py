@@ -14,7 +14,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def capacity(
-    model: Annotated[str, typer.Option("--model", help="A size (70B), a name, a config.json, a folder or a GGUF file.")],
+    model: Annotated[
+        str, typer.Option("--model", help="A size (70B), a name, a config.json, a folder or a GGUF file.")
+    ],
     gpu: Annotated[str, typer.Option("--gpu", help="GPU by name, for example H100-80GB.")] = "H100-80GB",
     quant: Annotated[
         str | None, typer.Option("--quant", help="Weight format: fp16, fp8, int8, awq-4bit, …; the file's own without.")
@@ -66,7 +68,12 @@ def capacity(
         (f"on {plan.planned_gpus} GPU{'s' * (plan.planned_gpus != 1)}", "fits" if plan.fits else "does not fit"),
         ("requests at once", f"{plan.max_concurrency:,} of {context:,} tokens"),
         ("KV tokens left", f"{plan.kv_tokens_left:,}"),
-        ("decode ceiling", f"{ceiling:,.0f} tokens/s at batch {batch} (roofline; a bound, no promise)" if ceiling else "not known for this GPU"),
+        (
+            "decode ceiling",
+            f"{ceiling:,.0f} tokens/s at batch {batch} (roofline; a bound, no promise)"
+            if ceiling
+            else "not known for this GPU",
+        ),
         *(("assumed", note) for note in plan.assumptions),
     ]
     deliver_figures(output, {**asdict(plan), "decode_tokens_per_second_ceiling": ceiling}, lines)

@@ -74,7 +74,10 @@ def demo(
     dump(collected.snapshot, folder / "snapshot")
     report = audit_report(load_catalog(), load_snapshot(folder / "snapshot"), policy)
     files = {"html": "html", "json": "json", "markdown": "md", "junit": "xml", "sarif": "sarif", "csv": "csv"}
-    deliver(report, [*(Output(name, folder / f"report.{suffix}") for name, suffix in files.items()), Output("terminal", None)])
+    deliver(
+        report,
+        [*(Output(name, folder / f"report.{suffix}") for name, suffix in files.items()), Output("terminal", None)],
+    )
     if not quiet:
         print(HOW_TO_READ.format(folder=folder, verdict=report.verdict.value.replace("_", "-")))
     print(verdict_line(report), file=sys.stderr)

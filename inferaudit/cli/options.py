@@ -30,7 +30,9 @@ Manifests = Annotated[
 Url = Annotated[str, typer.Option("--url", help="Base URL of the serving endpoint.", rich_help_panel=TARGET)]
 Api = Annotated[
     str,
-    typer.Option("--api", help="Wire format: openai-chat, oip-v2, tgi, …; recognised if left out.", rich_help_panel=TARGET),
+    typer.Option(
+        "--api", help="Wire format: openai-chat, oip-v2, tgi, …; recognised if left out.", rich_help_panel=TARGET
+    ),
 ]
 Model = Annotated[str, typer.Option("--model", help="Model name to ask for.", rich_help_panel=TARGET)]
 MetricsUrl = Annotated[
@@ -50,19 +52,21 @@ Active = Annotated[
     bool,
     typer.Option("--active", help="Also send bad requests: malformed, oversized, … each once.", rich_help_panel=LOAD),
 ]
-Golden = Annotated[
-    str, typer.Option("--golden", help="JSONL of requests with expected answers.", rich_help_panel=LOAD)
-]
+Golden = Annotated[str, typer.Option("--golden", help="JSONL of requests with expected answers.", rich_help_panel=LOAD)]
 Load = Annotated[
     str,
-    typer.Option("--load", help="Put load on it: smoke, sla, full, soak, a profile of the policy, or off.", rich_help_panel=LOAD),
+    typer.Option(
+        "--load", help="Put load on it: smoke, sla, full, soak, a profile of the policy, or off.", rich_help_panel=LOAD
+    ),
 ]
 Slo = Annotated[
     str, typer.Option("--slo", help="Objectives: ttft_p99=500ms,error_rate=0.1%,… or template.", rich_help_panel=JUDGE)
 ]
 ScopeWords = Annotated[
     str,
-    typer.Option("--scope", help="Narrow on purpose: cluster,gpu,endpoint,load,metrics,process,manifests.", rich_help_panel=JUDGE),
+    typer.Option(
+        "--scope", help="Narrow on purpose: cluster,gpu,endpoint,load,metrics,process,manifests.", rich_help_panel=JUDGE
+    ),
 ]
 PhaseWord = Annotated[str, typer.Option("--phase", help="before, during or after the launch.", rich_help_panel=JUDGE)]
 Select = Annotated[
@@ -73,7 +77,8 @@ Skip = Annotated[
     list[str] | None, typer.Option("--skip", help="Leave these checks out: ids, groups, tags.", rich_help_panel=JUDGE)
 ]
 FailOn = Annotated[
-    str, typer.Option("--fail-on", help="Lowest severity that gates: critical, high, medium, low.", rich_help_panel=JUDGE)
+    str,
+    typer.Option("--fail-on", help="Lowest severity that gates: critical, high, medium, low.", rich_help_panel=JUDGE),
 ]
 CheckFolders = Annotated[
     list[Path] | None,

@@ -32,7 +32,9 @@ def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") ->
     for value in values or (default,):
         name, equals, path = value.partition("=")
         if name not in FORMATS:
-            raise UsageError(f"-o {value!r}: no format is called {name!r}{suggest(name, FORMATS)}; known are {', '.join(FORMATS)}")
+            raise UsageError(
+                f"-o {value!r}: no format is called {name!r}{suggest(name, FORMATS)}; known are {', '.join(FORMATS)}"
+            )
         if equals and not path:
             raise UsageError(f"-o {value!r}: give a path after the =, or leave it out for stdout")
         outputs.append(Output(name, Path(path) if path and path != "-" else None))

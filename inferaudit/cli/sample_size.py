@@ -64,6 +64,9 @@ def sample_size(
         ("to see", f"{baseline:g} → {target:g}"),
         ("requests per arm", f"{per_arm:,}"),
         ("in total", f"{2 * per_arm:,}"),
-        ("days", "not computed without --per-day" if days is None else f"{days:,} (at least one week: traffic has a cycle)"),
+        (
+            "days",
+            "not computed without --per-day" if days is None else f"{days:,} (at least one week: traffic has a cycle)",
+        ),
     ]
     deliver_figures(output, figures, lines)

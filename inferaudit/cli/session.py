@@ -113,7 +113,10 @@ def gather(flags: Flags, policy: Policy, reporter: Reporter, checks: Sequence[Ch
     if flags.load not in ("", "off") and not plan.load:
         raise UsageError("--load needs an endpoint: give --url URL")
     if plan.kubernetes:
-        reporter.note(f"cluster: context {plan.kubernetes.context or 'of the kubeconfig'}, namespace {plan.kubernetes.namespace or 'of the context'}")
+        context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
+        reporter.note(
+            f"cluster: context {context or 'of the kubeconfig'}, namespace {namespace or 'of the context'}"
+        )
     if plan.load:
         _confirm_load(plan.load.url, flags, reporter)
     extra: dict[str, Fact] = _process_facts(flags, policy)
@@ -209,7 +212,11 @@ def _confirm_load(url: str, flags: Flags, reporter: Reporter) -> None:
 def _signals(interruption: Interruption) -> Iterator[None]:
     """Ctrl-C and SIGTERM as one thing, with the exit code that tells which, so that what was collected is kept."""
     codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
-    before = {number: signal.signal(number, lambda n, _: interruption.signal(codes[n])) for number in codes}  # type: ignore[index]
+
+    def handle(number: int, _: object) -> None:
+        interruption.signal(codes[signal.Signals(number)])
+
+    before = {number: signal.signal(number, handle) for number in codes}
     try:
         yield
     finally:
@@ -219,5 +226,3 @@ def _signals(interruption: Interruption) -> Iterator[None]:
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-

@@ -1,4 +1,4 @@
-"""Every fact there is: names, value types, scope words, permissions. Declared once; each module of this package adds its own.
+"""Every fact there is: name, value type, scope word, permissions. Declared once; each module here adds its own.
 
 A collector may provide only declared facts, a check may need only declared facts, and a test holds both.
 """
