@@ -1,4 +1,4 @@
-"""A right service raises no alarm; each of the corpus' single faults is found, on the right object, and nothing else."""
+"""A right service raises no alarm; each single fault is found, on the right object, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,4 +32,5 @@ def test_a_fault_is_found_and_nothing_else(fault: corpus.Fault, tmp_path: Path) 
     said = corpus.diagnose(fault, tmp_path)
     assert said.overlooked == []
     assert said.false_alarms == []
+    assert said.hidden == []
     assert all(finding.evidence for finding in said.found), "a finding quotes what it saw"

@@ -23,6 +23,8 @@ def alert_quantile(snapshot: Snapshot) -> Iterator[Judgement]:
         if not concerns(alert, workload.namespace) or "quantile" not in alert.expr:
             continue
         faults = quantile_faults(alert.expr)
+        if "histogram_quantile" in alert.expr and "_bucket" in alert.expr and "[" not in alert.expr:
+            faults.append("buckets count since the server's start; without rate() yesterday outweighs now")
         seen = Evidence(alert.path, alert.expr[:300], "sum by (le, …) inside histogram_quantile")
         if faults:
             yield failed(alert.subject, f"{alert.name}: {'; '.join(faults)}", seen, key=alert.path)

@@ -3,8 +3,10 @@ from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 from inferaudit.engine_args import serving_engines
+from inferaudit.entrypoints import port_behind
 from inferaudit.kube.types import Workload
 from inferaudit.scraping import scrapes_of
+from inferaudit.subjects import object_subject
 
 
 @check(
@@ -46,7 +48,12 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
             workload.subject, f"Prometheus has {len(mine)} targets of it", Evidence("targets", len(mine), ">= 1")
         )
     elif faults:
-        yield failed(workload.subject, "; ".join(faults), seen)
+        broken = next(s.subject for s in found if s.faults)
+        lost = next(
+            (("network-target-port", object_subject(s)) for s in services if _leads_nowhere(s, containers)), None
+        )
+        subject = workload.subject if broken == "pod template" else broken
+        yield failed(subject, "; ".join(faults), seen, cause=lost)
     elif found:
         yield failed(
             workload.subject, f"{found[0].subject} asks {found[0].path}; the metrics are at {', '.join(paths)}", seen
@@ -61,6 +68,11 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
             None if services or not any(c.get("ports") for c in containers) else ("network-service", workload.subject)
         )
         yield failed(workload.subject, "neither a monitor nor an annotation has its metrics fetched", seen, cause=cause)
+
+
+def _leads_nowhere(service: Any, containers: list[Any]) -> bool:
+    ports = (service.get("spec") or {}).get("ports") or ()
+    return any(port_behind(port, containers)[0] is None for port in ports)
 
 
 def _about(target: Any, workload: Workload) -> bool:

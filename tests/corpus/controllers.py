@@ -13,7 +13,7 @@ from .patches import Object
 
 HASH = "6446cf4886"
 STARTED = "2026-11-22T08:00:00Z"
-READY = "2026-11-22T08:02:30Z"  # loading takes two and a half minutes
+READY = "2026-11-22T08:00:45Z"  # weights come from a volume: less than a minute
 SUFFIXES = ("96sbw", "fsjlp", "qtr5q", "x2m8d", "k7v4n", "b9z6t", "w5j3c", "r8p2h")
 HEALTHY_NODE = {
     "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -128,7 +128,9 @@ def _owner(obj: Object) -> Object:
 
 def _pod(owner: Object, template_of: Object, name: str, node: Object | None) -> Object:
     template = template_of["spec"]["template"]
-    labels = dict(owner["metadata"]["labels"] if owner["kind"] == "ReplicaSet" else template["metadata"].get("labels", {}))
+    labels = dict(
+        owner["metadata"]["labels"] if owner["kind"] == "ReplicaSet" else template["metadata"].get("labels", {})
+    )
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -182,7 +184,9 @@ def _schedule(spec: Mapping[str, Any], nodes: list[Object], placed: list[Object]
 
     def free(node: Object) -> float:
         here = [pod for pod in placed if pod["spec"].get("nodeName") == node["metadata"]["name"]]
-        return float(node["status"]["allocatable"].get("nvidia.com/gpu", 0)) - sum(map(_gpus, (p["spec"] for p in here)))
+        return float(node["status"]["allocatable"].get("nvidia.com/gpu", 0)) - sum(
+            map(_gpus, (p["spec"] for p in here))
+        )
 
     fits = [n for n in nodes if _selected(spec, n) and not _untolerated(spec, n) and free(n) >= _gpus(spec)]
     return min(fits, key=lambda node: (load(own, node), load(placed, node)), default=None)
@@ -263,7 +267,9 @@ def _endpoints(service: Object, objects: list[Object]) -> Object:
 def _port_number(target: Any, pods: list[Object]) -> int | None:
     if isinstance(target, int):
         return target
-    named = [p for pod in pods for c in pod["spec"]["containers"] for p in c.get("ports", ()) if p.get("name") == target]
+    named = [
+        p for pod in pods for c in pod["spec"]["containers"] for p in c.get("ports", ()) if p.get("name") == target
+    ]
     return int(named[0]["containerPort"]) if named else None
 
 
@@ -285,7 +291,9 @@ def _deployment_status(obj: Object, pods: list[Object]) -> Object:
     conditions = [
         _condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
         if enough
-        else _condition("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
+        else _condition(
+            "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
+        ),
         _condition("Progressing", "True", "NewReplicaSetAvailable" if enough else "ReplicaSetUpdated"),
     ]
     counts = {"replicas": len(own), "updatedReplicas": len(own), "readyReplicas": up, "availableReplicas": up}
@@ -322,7 +330,9 @@ def _budget_status(obj: Object, pods: list[Object]) -> Object:
     else:
         wanted = max(0, len(own) - _share(spec.get("maxUnavailable", 1), len(own)))
     allowed = max(0, up - wanted)
-    condition = _condition("DisruptionAllowed", "True" if allowed else "False", "SufficientPods" if allowed else "InsufficientPods")
+    condition = _condition(
+        "DisruptionAllowed", "True" if allowed else "False", "SufficientPods" if allowed else "InsufficientPods"
+    )
     return {
         "currentHealthy": up,
         "desiredHealthy": wanted,
@@ -348,7 +358,12 @@ def _quota_status(obj: Object, pods: list[Object]) -> Object:
         "persistentvolumeclaims": 1,
     }
     hard = obj["spec"]["hard"]
-    return {"hard": hard, "used": {key: f"{used[key]:g}" if isinstance(used[key], float) else str(used[key]) for key in hard if key in used}}
+    return {
+        "hard": hard,
+        "used": {
+            key: f"{used[key]:g}" if isinstance(used[key], float) else str(used[key]) for key in hard if key in used
+        },
+    }
 
 
 _STATUS: dict[str, Callable[[Object, list[Object]], Object]] = {

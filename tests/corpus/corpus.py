@@ -74,13 +74,12 @@ class Diagnosis:
     overlooked: list[str]
     false_alarms: list[str]
     found: list[Finding]
+    hidden: list[str]  # failures that gate, under a cause that does not
 
 
 def faults() -> list[Fault]:
     """All fault files, by name."""
-    return [
-        Fault(name=path.stem, **yaml.safe_load(path.read_text("utf-8"))) for path in sorted(FAULTS.glob("*.yaml"))
-    ]
+    return [Fault(name=path.stem, **yaml.safe_load(path.read_text("utf-8"))) for path in sorted(FAULTS.glob("*.yaml"))]
 
 
 @cache
@@ -115,7 +114,9 @@ def _about(patch: Mapping[str, Any]) -> str:
     return patches.reference(patch["add"]) if "add" in patch else str(patch.get("target") or patch.get("remove"))
 
 
-def audit(objects: Iterable[Object], folder: Path, policy: Mapping[str, Any], logs: Iterable[str] = ()) -> tuple[Finding, ...]:
+def audit(
+    objects: Iterable[Object], folder: Path, policy: Mapping[str, Any], logs: Iterable[str] = ()
+) -> tuple[Finding, ...]:
     """The findings of an audit of the dump in the scope `cluster`."""
     path = folder / "dump.json"
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
@@ -128,8 +129,13 @@ def audit(objects: Iterable[Object], folder: Path, policy: Mapping[str, Any], lo
 
 def _asked_of_a_server(facts: Mapping[str, Fact], logs: list[str]) -> dict[str, Fact]:
     """What no object holds, and every live audit reads: version, served resources, logs."""
-    served = {(kind.group, kind.name): ApiResource(group=kind.group, version="v1", kind=kind.name, resource=kind.plural,
-                                                   namespaced=kind.namespaced) for kind in KINDS if kind.builtin}  # fmt: skip
+    served = {
+        (kind.group, kind.name): ApiResource(
+            group=kind.group, version="v1", kind=kind.name, resource=kind.plural, namespaced=kind.namespaced
+        )
+        for kind in KINDS
+        if kind.builtin
+    }
     for definition in documents(CRDS):
         spec = definition["spec"]
         names, version = spec["names"], spec["versions"][0]["name"]
@@ -167,9 +173,24 @@ def describe(finding: Finding) -> str:
     return f"{finding.outcome} {finding.severity} {finding.check} on {finding.subject}: {finding.message}"
 
 
+def _root(finding: Finding, by_print: Mapping[str, Finding]) -> Finding:
+    """The finding at the end of the causes."""
+    for _ in range(len(by_print)):
+        if finding.cause is None:
+            return finding
+        finding = by_print[finding.cause]
+    raise AssertionError(f"causes go in a circle at {finding.check}")
+
+
+@cache
+def _before(policy: str, folder: str) -> tuple[Finding, ...]:
+    """The findings without a fault, once for each policy."""
+    return audit(dump(), Path(folder), json.loads(policy))
+
+
 def diagnose(fault: Fault, folder: Path) -> Diagnosis:
     """Audit the service with and without the fault, and compare."""
-    before = audit(dump(), folder, fault.policy)
+    before = _before(json.dumps(fault.policy), str(folder.parent))
     after = audit(dump(fault), folder, fault.policy, fault.logs)
     old = {finding.fingerprint for finding in before if finding.outcome is Outcome.FAIL}
     found, overlooked = [], []
@@ -195,4 +216,13 @@ def diagnose(fault: Fault, folder: Path) -> Diagnosis:
         and finding.fingerprint not in old
         and finding.check not in expected
     ]
-    return Diagnosis(overlooked, alarms, found)
+    by_print = {finding.fingerprint: finding for finding in after}
+    hidden = [
+        describe(finding)
+        for finding in after
+        if finding.outcome is Outcome.FAIL
+        and finding.cause is not None
+        and finding.severity.at_least(Severity.HIGH)
+        and not _root(finding, by_print).gates
+    ]
+    return Diagnosis(overlooked, alarms, found, hidden)
