@@ -54,7 +54,7 @@ _RATES = r"\b(?:rate|irate|increase)\("
 _SERVING = re.compile(
     r"\b(?:ray_)?(?:vllm|sglang|llamacpp|trtllm)[:_]|\btgi_|\bte_(?:request|queue|embed|batch)|\bnv_(?:inference|gpu|trt)"
     r"|\bDCGM_|\bray_serve_|\bbentoml_|\bts_(?:inference|queue)|\bmodel_infer_request|tensorflow[:_]serving"
-    r"|\brequest_predict_seconds|\binference_(?:pool|objective|model|extension)_|\bmodel_(?:revision|age)"
+    r"|\brequest_predict_seconds|\brest_server_request|\binference:\w+:|\binference_(?:pool|objective|model|extension)_|\bmodel_(?:revision|age)"
 )
 _MATCHER = re.compile(r'\b(?:exported_|kubernetes_|destination_|destination_service_)?namespace\s*(=~|=)\s*"([^"]*)"')
 
@@ -130,7 +130,8 @@ def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
     }
     if re.search(_LATENCY, expr, re.IGNORECASE) and "queue" not in found and statistics(expr):
         found.add("latency")
-    ratio = "/" in re.sub(r'"[^"]*"', "", expr)
+    unquoted = re.sub(r'"[^"]*"', "", expr)
+    ratio = "/" in unquoted or "ratio" in unquoted  # a recording rule may have divided before
     if re.search(_ERRORS, expr) and (ratio or re.search(_RATES, expr)):
         found.add("errors")
     if re.search(_STALE, expr) and re.search(_STALE_OF, expr + alert.name, re.IGNORECASE):

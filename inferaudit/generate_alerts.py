@@ -202,10 +202,12 @@ def _traffic(service: Service) -> Written:
     labels = identity(counted)
     now = rate(service, counted, labels, "10m")
     before = rate(service, counted, labels, "1h", more=" offset 10m")
+    # Before the first hour is over its mean is not known: whoever starts would seem to surge.
+    known = f"sum {by(labels)} ({selector(service, counted.name, counted.select)} offset 70m)"
     for word, sign, factor, floor in (("Drop", "<", _DROP, before), ("Surge", ">", _SURGE, now)):
         yield AlertRule(
             name=f"InferenceTraffic{word}",
-            expr=f"{now}\n{sign} {factor:g} *\n{before}\nand\n{floor} > 0.1",
+            expr=f"{now}\n{sign} {factor:g} *\n{before}\nand\n{floor} > 0.1\nand\n{known}",
             for_="5m",
             severity="warning",
             summary=(

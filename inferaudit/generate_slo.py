@@ -58,8 +58,8 @@ def error_budget(service: Service) -> tuple[float, str]:
 def _burn(
     service: Service, budget: float, factor: float, long: str, short: str, gone: str, for_: str, severity: str
 ) -> AlertRule:
-    matchers = ['slo="availability"']
-    matchers += [f"{key}={promql_string(value)}" for key, value in service_labels(service).items()]
+    chosen_by = {**service_labels(service), "namespace": service.namespace, "job": service.job}
+    matchers = ['slo="availability"', *(f"{k}={promql_string(v)}" for k, v in chosen_by.items() if v)]
     chosen = "{" + ",".join(matchers) + "}"
     limit = f"({factor:g} * {budget:g})"
     errors = errors_metric(service)
