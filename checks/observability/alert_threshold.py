@@ -2,7 +2,7 @@ import re
 from collections.abc import Iterator
 
 from inferaudit.alert_rules import concerns, known_alerts, threshold
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.slo import TEMPLATE, parse_objectives
 
 
@@ -44,7 +44,8 @@ def alert_threshold(snapshot: Snapshot) -> Iterator[Judgement]:
         target, seconds = targets.get(metric), limit / unit
         seen = Evidence(alert.path, f"{seconds:g} s", f"{target:g} s" if target else "an objective")
         if target is None:
-            yield unknown(alert.subject, f"{alert.name}: no objective for {metric} in the policy", seen, key=alert.path)
+            text = f"{alert.name}: the policy sets no objective for {metric} to compare with"
+            yield not_applicable(alert.subject, text, seen, key=alert.path)
         elif seconds > 2 * target or seconds < target / 2:
             text = f"{alert.name} fires at {seconds:g} s; the objective is {target:g} s"
             yield failed(alert.subject, text, seen, key=alert.path)

@@ -7,7 +7,7 @@ from inferaudit.subjects import object_subject
 
 @check(
     title="The service can be rebuilt after a disaster",
-    severity=Severity.MEDIUM,
+    severity=Severity.LOW,
     needs=("workload", "service.backups", "policy"),
     remediation=(
         "Keep the manifests in Git and the weights in a registry or bucket, rehearse the rebuild, and attest it; "
