@@ -115,6 +115,12 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
         yield b"\n".join(data), last
 
 
+def _starts_as_sse(body: bytes) -> bool:
+    """False for text that is an event stream in name only, as generators of BentoML send it."""
+    name, colon, _ = body.lstrip(b"\r\n").partition(b":")
+    return bool(colon) and (name in (b"", b"data") or name in _KNOWN_FIELDS)
+
+
 def _simple_events(body: bytes) -> list[tuple[bytes, int]] | None:
     """Events of one data line each and nothing else: what nearly every server sends."""
     events, at = [], 0
@@ -165,7 +171,9 @@ def _events(
     framing = protocol.framing
     if framing == "auto":
         kind = fields.get(b"content-type", b"")
-        framing = "sse" if b"event-stream" in kind else "ndjson" if b"ndjson" in kind or b"jsonl" in kind else "raw"
+        framing = "ndjson" if b"ndjson" in kind or b"jsonl" in kind else "raw"
+        if b"event-stream" in kind and _starts_as_sse(body):
+            framing = "sse"
     if framing == "raw":
         arrived = _arrivals_of_pieces(pieces, marks)
         for piece, stamp in zip(pieces, arrived, strict=True):

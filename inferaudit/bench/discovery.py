@@ -32,7 +32,7 @@ def infer_body(metadata: Any, model: str) -> dict[str, Any]:
     inputs = metadata.get("inputs") if isinstance(metadata, dict) else None
     if not isinstance(inputs, list) or not inputs:
         raise CollectError(f"the server does not say what inputs {model} takes; give a request with --template FILE")
-    return {"inputs": [_tensor(tensor, model) for tensor in inputs]}
+    return {"id": "inferaudit", "inputs": [_tensor(tensor, model) for tensor in inputs]}
 
 
 def _tensor(tensor: Any, model: str) -> dict[str, Any]:

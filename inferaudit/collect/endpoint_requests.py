@@ -9,13 +9,12 @@ from urllib.parse import quote
 
 from inferaudit.collect.endpoint_golden import Golden
 from inferaudit.collect.endpoint_stream import status_class, stream_once
-from inferaudit.collect.endpoint_wire import Said, Wire, body_for, error_text, read_answer, tensor_body
+from inferaudit.collect.endpoint_wire import REQUEST_ID, Said, Wire, body_for, error_text, read_answer, tensor_body
 from inferaudit.collect.http_client import Http, Scrubber
 from inferaudit.facts.endpoint import PlainAnswer, StreamAnswer
 from inferaudit.model import FactError, FactErrorKind
 from inferaudit.runtime_registry import Runtime
 
-REQUEST_ID = "inferaudit-0001"
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id", "x-bentoml-request-id")
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from inferaudit.collect.http_client import parse_json
 from inferaudit.facts.endpoint import Usage
 
+REQUEST_ID = "inferaudit-0001"
 PROMPT = "Say hello in one short sentence."
 TOKENS = 16
 Json = dict[str, Any]
@@ -95,7 +96,7 @@ def tensor_body(api: str, metadata: Any) -> Json | None:
         return None
     if api == "oip-v2":
         inputs = [_oip_input(tensor) for tensor in _items(metadata.get("inputs")) if isinstance(tensor, dict)]
-        return {"id": "inferaudit", "inputs": inputs} if inputs and None not in inputs else None
+        return {"id": REQUEST_ID, "inputs": inputs} if inputs and None not in inputs else None
     signature: Any = metadata
     for step in ("metadata", "signature_def", "signature_def", "serving_default", "inputs"):
         signature = signature.get(step) if isinstance(signature, dict) else None

@@ -171,15 +171,11 @@ def _python(home: Path, *arguments: str) -> list[str]:
 
 
 def _triton_files(folder: Path, ports: Sequence[int]) -> None:
-    packages = _packages(installed("triton"))
-    wheel = packages / "pytriton" / "tritonserver"
+    wheel = _packages(installed("triton")) / "pytriton" / "tritonserver"
     backend = folder / "backends" / "python"
     shutil.copytree(wheel / "backends" / "python", backend)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     shutil.copy2(wheel / "python_backend_stubs" / version / "triton_python_backend_stub", backend)
-    # The stub's interpreter ignores PYTHONPATH: it sees this folder, the model's and the system's packages.
-    for package in packages.glob("numpy*"):
-        (backend / package.name).symlink_to(package)
     for model in (HERE / "triton").iterdir():
         (folder / "models" / model.name / "1").mkdir(parents=True)
         shutil.copy2(model / "config.pbtxt", folder / "models" / model.name)
@@ -189,8 +185,11 @@ def _triton_files(folder: Path, ports: Sequence[int]) -> None:
 def _triton(home: Path, ports: Sequence[int]) -> list[str]:
     wheel = _packages(home) / "pytriton" / "tritonserver"
     libraries = f"{_packages(home) / 'nvidia_pytriton.libs'}:{sysconfig.get_config_var('LIBDIR')}"
+    # The stub's interpreter ignores PYTHONPATH and takes the packages of the first python3 on PATH: it must be ours,
+    # for with another numpy (2 and newer) tensors have wrong sizes.
+    path = f"{home / 'bin'}:{os.environ['PATH']}"
     return [
-        *("/usr/bin/env", f"LD_LIBRARY_PATH={libraries}", str(wheel / "bin" / "tritonserver")),
+        *("/usr/bin/env", f"LD_LIBRARY_PATH={libraries}", f"PATH={path}", str(wheel / "bin" / "tritonserver")),
         *("--model-repository", "models", "--backend-directory", "backends"),
         *("--cache-directory", str(wheel / "caches")),
         *("--http-address", "127.0.0.1", "--http-port", str(ports[0]), "--allow-grpc=false"),

@@ -15,6 +15,12 @@ class Tiny(Model):
         super().__init__("tiny")
         self.ready = True
 
+    async def get_input_types(self):
+        return [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]
+
+    async def get_output_types(self):
+        return [{"name": "y", "datatype": "FP32", "shape": [-1]}]
+
     def predict(self, payload, headers=None, response_headers=None):
         if isinstance(payload, InferRequest):
             rows = payload.inputs[0].as_numpy()
