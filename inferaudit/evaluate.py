@@ -17,6 +17,7 @@ from typing import Any
 
 from inferaudit.api import failed, not_applicable, unknown
 from inferaudit.catalog import Catalog
+from inferaudit.checklist_rows import unknown_rows
 from inferaudit.errors import CheckBugError, InferauditError, MissingFactError, PolicyError
 from inferaudit.facts import fact_specs
 from inferaudit.model import (
@@ -126,6 +127,9 @@ def _known_ids(catalog: Catalog, policy: Policy) -> None:
     for check_id in (*policy.severity, *policy.parameters, *(w.check for w in policy.waivers)):
         if check_id not in own:
             catalog.check(check_id)
+    for item, near in unknown_rows((a.item for a in policy.attestations), catalog.checklists.values()).items():
+        hint = f" (did you mean {near}?)" if near else ""
+        raise PolicyError(f"attestations: no row of a checklist is called {item!r}{hint}")
     for check_id, params in policy.parameters.items():
         known = {p.name for p in catalog.check(check_id).params}
         for name in params:
