@@ -72,20 +72,46 @@ def schema(
 def rbac(
     namespace: o.Namespace = "default",
     service_account: Annotated[
-        str, typer.Option("--service-account", help="ServiceAccount that runs the audit.")
+        str, typer.Option("--service-account", help="ServiceAccount that runs the audit; NAMESPACE/NAME if elsewhere.")
     ] = "inferaudit",
+    optional: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Bind an optional Role too: logs, port-forward, proxy. May be repeated."),
+    ] = None,
+    context: o.Context = "",
+    kubeconfig: o.Kubeconfig = "",
+    workload: o.WorkloadName = "",
+    manifests: o.Manifests = None,
     select: o.Select = None,
     skip: o.Skip = None,
     checks: o.CheckFolders = None,
     output: Out = None,
 ) -> None:
-    """The Role and ClusterRole that the checks need, and nothing more: read verbs alone."""
+    """The Roles and the ClusterRole that the checks need, and nothing more.
+
+    With a cluster (--context or --kubeconfig) rules for kinds that it does not serve are left out; with a cluster or
+    --manifests the rule for Secrets names those that the service refers to.
+    """
     from inferaudit.catalog import load_catalog
+    from inferaudit.cli.rbac_target import from_cluster, from_manifests
     from inferaudit.planning import words
     from inferaudit.rbac import rbac_manifests
 
     chosen = load_catalog(checks or ()).select(words(select), words(skip))
-    _write(rbac_manifests(chosen, namespace=namespace, service_account=service_account), output)
+    secrets, served = None, None
+    if context or kubeconfig:
+        secrets, served = from_cluster(context, kubeconfig, namespace, workload)
+    elif manifests:
+        secrets, served = from_manifests(manifests, namespace, workload)
+    text = rbac_manifests(
+        chosen,
+        namespace=namespace,
+        service_account=service_account,
+        secrets=secrets,
+        served=served,
+        optional=words(optional),
+    )
+    _write(text, output)
 
 
 @app.command()
