@@ -56,6 +56,7 @@ _SERVING = re.compile(
     r"|\bDCGM_|\bray_serve_|\bbentoml_|\bts_(?:inference|queue)|\bmodel_infer_request|tensorflow[:_]serving"
     r"|\brequest_predict_seconds|\brest_server_request|\binference:\w+:|\binference_(?:pool|objective|model|extension)_|\bmodel_(?:revision|age)"
 )
+_WORDS = frozenset(("and", "or", "unless", "bool", "inf", "nan", "atan2"))
 _MATCHER = re.compile(r'\b(?:exported_|kubernetes_|destination_|destination_service_)?namespace\s*(=~|=)\s*"([^"]*)"')
 
 
@@ -310,3 +311,15 @@ def _seconds(text: Any) -> float | None:
         return parse_duration_s(text) if text else None
     except UsageError:
         return None
+
+
+def metric_names(expr: str) -> frozenset[str]:
+    """The metrics that an expression reads; empty where a pattern chooses them."""
+    if re.search(r"__name__\s*(?:=~|!=|!~)", expr):
+        return frozenset()
+    named = re.findall(r'__name__\s*=\s*"([^"]+)"', expr)
+    bare = re.sub(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'', "", expr)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", bare)
+    bare = re.sub(r"\boffset\s+-?\w+|@\s*\S+|\b\d[\w.]*", " ", bare)
+    words = re.findall(r"(?<![\w:])[A-Za-z_:][\w:]*(?![\w:]|\s*\()", bare)  # a function has a bracket behind it
+    return frozenset({*named, *(word for word in words if word.lower() not in _WORDS)})

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferaudit.alert_rules import Alert, concerns, constant_ratio, quantile_faults
+from inferaudit.alert_rules import Alert, concerns, constant_ratio, metric_names, quantile_faults
 from inferaudit.errors import UsageError
 from inferaudit.generate_alerts import alert_rules
 from inferaudit.generate_dashboard import dashboard
@@ -386,7 +386,7 @@ def test_dashboards_show_only_metrics_that_exist(runtime: str, namespace: str) -
     for panel in document["panels"][1:]:
         assert panel["targets"]
         for target in panel["targets"]:
-            found = names_in(target["expr"])
+            found = metric_names(target["expr"])
             assert found, target["expr"]
             assert found <= known, found - known
             assert ('namespace="llm-prod"' in target["expr"]) == bool(namespace)
@@ -405,18 +405,26 @@ def test_the_objective_is_drawn_and_hostile_names_stay_text() -> None:
     assert document["links"][0]["url"] == "https://runbooks.example.com/chat"
 
 
-def names_in(expr: str) -> set[str]:
-    """The metric names in an expression of ours."""
-    found = set(re.findall(r'__name__="([^"]+)"', expr))
-    bare = re.sub(r'"(?:\\.|[^"\\])*"', "", expr)
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(?:by|on)\s*\([^)]*\)", " ", bare)
-    words = re.findall(r"[A-Za-z_:][\w:]*\b(?!\s*\()", bare)
-    return found | {word for word in words if word not in ("and", "or", "unless", "sum", "max", "avg")}
-
-
 def test_recording_rules_have_the_names_that_the_alerts_read() -> None:
     found = rules(service())
     records = {rule["record"] for rule in found if "record" in rule}
     read = {name for rule in found if "alert" in rule for name in re.findall(r"inference:[\w:]+", rule["expr"])}
     assert read == records
     assert len([name for name in records if name.startswith(RECORD)]) == 7
+
+
+@pytest.mark.parametrize(
+    ("expr", "names"),
+    [
+        (
+            "sum by (le, job) (rate(a:b_bucket[5m] offset 1h)) / on (job) group_left (x) max without (y) (c) > 1e3",
+            {"a:b_bucket", "c"},
+        ),
+        ('{__name__=":tf:request_count", status!~"OK"} > bool 2 and on () vector(1) or d', {":tf:request_count", "d"}),
+        ("histogram_quantile(0.99, sum(rate(e[5m])) by (le)) > +Inf unless f{x='g(h)'} @ 1609746000", {"e", "f"}),
+        ('count({__name__=~"vllm:.*"}) > 0', set()),
+        ("avg_over_time(g[1h:1m]) * 1.5 > NaN", {"g"}),
+    ],
+)
+def test_the_metrics_that_an_expression_reads(expr: str, names: set[str]) -> None:
+    assert metric_names(expr) == names
