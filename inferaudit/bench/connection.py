@@ -62,8 +62,9 @@ class Connection:
     """
 
     __slots__ = (
-        "connect_ns", "done", "ended", "endpoint", "fd", "feed", "first", "head", "incoming", "index", "marks", "opened",
-        "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size", "sock", "state", "tls",
+        "connect_ns", "done", "ended", "endpoint", "fd", "feed", "first", "head", "incoming", "index", "marks",
+        "opened", "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size", "sock",
+        "state", "tls",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, address: int = 0) -> None:
@@ -148,7 +149,7 @@ class Connection:
         if self.out is not None:
             try:
                 self.out = self.out[self.sock.send(self.out) :]
-            except BlockingIOError:
+            except OSError:  # full, or reset: then an answer may have come before, and the read will tell
                 return False
             if not len(self.out):
                 self.out = None

@@ -7,10 +7,9 @@ for a while, and after the run. All recorded times are CLOCK_REALTIME nanosecond
 from __future__ import annotations
 
 import gc
-import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic_ns, time_ns
 
 import httptools
@@ -20,14 +19,12 @@ from inferaudit.bench.clock import ANCILLARY_BYTES, STAMP, ClockReading, Timer
 from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
 from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import Endpoint
-from inferaudit.bench.limits import Reuse, Timeouts, closed_as, is_stale
+from inferaudit.bench.limits import Reuse, Timeouts, closed_as, is_stale, too_large
+from inferaudit.bench.pacing import Pacer
 from inferaudit.bench.raw import CANCELLED, Raw
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
 
 BUFFER_BYTES = 262_144
-MAX_HEAD_BYTES = 262_144
-MAX_BODY_BYTES = 256 << 20
-RETRY_NS = 20_000_000  # a stream whose connection fails waits this long, so that a dead server is not hammered
 TICK_NS = 250_000_000
 MAX_STEP_NS = 5_000_000
 RESET_WAIT_NS = 200_000_000
@@ -53,7 +50,7 @@ class Engine:
         self.reuse = Reuse(keep_alive)
         self.backlog = Backlog()
         self.report = LoopReport()
-        self.issuing = False
+        self.pacer = Pacer(Work(), 0)
         self.in_flight = 0  # requests sent or about to be sent, not yet answered
         self.connections = Connections(endpoint, max_connections)
         self._buffers = [bytearray(BUFFER_BYTES)]
@@ -62,8 +59,6 @@ class Engine:
         if self._timer.works:
             self.connections.poller.register(self._timer.fd, READ)
         self._waiting: deque[tuple[int, int]] = deque()
-        self._later: list[int] = []
-        self._numbers: Iterator[int] | None = None
 
     def warm(self, count: int, stop: Callable[[], bool]) -> str | None:
         """Open `count` connections, a few at a time, before any clock starts; the error class of the first failure."""
@@ -72,15 +67,13 @@ class Engine:
     def run(self, work: Work, start_ns: int, on_tick: Callable[[Engine], bool], decode: Callable[[Raw], None]) -> None:
         """Run until all work is answered, timed out or, when `on_tick` says so, cancelled; `start_ns` is realtime."""
         self.report = LoopReport(lags=[0] * LAG_BUCKETS)
-        self.issuing = True
-        self._numbers = work.numbers
-        self._later.clear()
+        self._decode = decode
         opened = self.connections.opened
         gc.disable()  # its pauses would be the client's lag
         reading = ClockReading.now()
         cpu = time.thread_time_ns()
         try:
-            self._loop(work, start_ns, reading, on_tick, decode)
+            self._loop(work, start_ns, reading, on_tick)
         finally:
             gc.enable()
             self.report.cpu_ns = time.thread_time_ns() - cpu
@@ -94,38 +87,18 @@ class Engine:
         self.connections.close()
         self._timer.close()
 
-    def _loop(
-        self,
-        work: Work,
-        start: int,
-        reading: ClockReading,
-        on_tick: Callable[[Engine], bool],
-        decode: Callable[[Raw], None],
-    ) -> None:
+    def _loop(self, work: Work, start: int, reading: ClockReading, on_tick: Callable[[Engine], bool]) -> None:
         base = reading.realtime - reading.monotonic  # loop time is monotonic, shown in realtime
-        poll, backlog, arrivals = self.connections.poller.poll, self.backlog, work.arrivals
-        due = next(arrivals, None) if arrivals is not None else None
-        stop_at = None if work.duration_ns is None or arrivals is not None else start + work.duration_ns
+        poll, backlog, pacer = self.connections.poller.poll, self.backlog, Pacer(work, start)
+        self.pacer = pacer
         sweep_every = self.timeouts.check_every
         sweep = tick = start + sweep_every
-        streams = work.concurrency
         while True:
             now = monotonic_ns() + base
-            if self.issuing:
-                if arrivals is not None:
-                    while due is not None and start + due[1] <= now:
-                        self._dispatch(due[0], start + due[1])
-                        due = next(arrivals, None)
-                    self.issuing = due is not None
-                elif stop_at is not None and now >= stop_at:
-                    self.issuing = False
-                elif now >= start:
-                    while streams:
-                        streams -= 1
-                        self._next_stream(start)
-                    while self._later and self._later[0] <= now:
-                        self._next_stream(heapq.heappop(self._later))
-            if not self.issuing and not self.in_flight:
+            if pacer.issuing:
+                for number, scheduled in pacer.take(now):
+                    self._dispatch(number, scheduled)
+            if not pacer.issuing and not self.in_flight:
                 return
             if now >= sweep:
                 sweep = now + sweep_every
@@ -139,13 +112,13 @@ class Engine:
                 continue
             events = poll(0)
             if not events:
-                wake = min(sweep, self._wake(start, due, streams, stop_at))
+                wake = min(sweep, pacer.wake())
                 left = wake - now
                 if backlog.queue and (work.eager or left > QUIET_NS):
                     # Look a millisecond ahead: decode only where the loop is truly idle, never between two answers.
                     events = [] if work.eager else poll(0.001)
                     if not events:
-                        backlog.decode_one(decode)
+                        backlog.decode_one(self._decode)
                         continue
                 elif self._timer.works:
                     self._timer.arm(wake - base)
@@ -153,23 +126,9 @@ class Engine:
                 else:
                     events = poll((left - 2_000_000) / 1e9 if left > 2_000_000 else 0)
             elif backlog.full:
-                backlog.relieve(decode)
+                backlog.relieve(self._decode)
             if events:
                 self._handle(events)
-
-    def _wake(self, start: int, due: tuple[int, int] | None, streams: int, stop_at: int | None) -> int:
-        """When there is something to do besides answers."""
-        times = [1 << 62]
-        if self.issuing:
-            if due is not None:
-                times.append(start + due[1])
-            elif streams:
-                times.append(start)
-            elif self._later:
-                times.append(self._later[0])
-            if stop_at is not None:
-                times.append(stop_at)
-        return min(times)
 
     def _handle(self, events: list[tuple[int, int]]) -> None:
         """The hot path: one read for each ready connection."""
@@ -185,7 +144,8 @@ class Engine:
                 self._progress(connection)
                 continue
             if mask & WRITE:
-                self._flush(connection)
+                if connection.flush():
+                    self.connections.poller.modify(fd, READ)
                 if mask == WRITE:
                     continue
             try:
@@ -244,7 +204,7 @@ class Engine:
             connection.marks.append((stamp, len(pieces)))
             if done:
                 self._complete(connection, stamp)
-            elif connection.size > MAX_HEAD_BYTES and (not pieces or connection.size > MAX_BODY_BYTES):
+            elif too_large(connection):
                 self._finish(connection, stamp, "malformed_http")
 
     def _answered(self, connection: Connection, stamp: int, data: bytes) -> None:
@@ -279,13 +239,11 @@ class Engine:
 
     def _go_on(self, connection: Connection, stamp: int) -> None:
         """The connection is free: in a closed loop the stream's next request goes out on it at once."""
-        if self.issuing and self._numbers is not None:
-            number = next(self._numbers, None)
-            if number is not None:
-                if not self._send(connection, number, stamp):
-                    self._open(number, stamp)
-                return
-            self.issuing = False
+        number = self.pacer.following()
+        if number is not None:
+            if not self._send(connection, number, stamp):
+                self._open(number, stamp)
+            return
         self.in_flight -= 1
         connection.state = IDLE
         self.connections.idle.append(connection)
@@ -305,10 +263,12 @@ class Engine:
         self.connections.drop(connection)
         self.in_flight -= 1
         self._serve_waiting()
-        if error is None:
-            self._next_stream(end)
-        else:
-            self._retry_stream(end)
+        if error is not None:
+            self.pacer.retry(end)
+            return
+        number = self.pacer.following()
+        if number is not None:
+            self._dispatch(number, end)
 
     def _broken(self, connection: Connection, stamp: int, *, reset: bool) -> None:
         """The other side closed or reset in the middle of a request."""
@@ -330,19 +290,6 @@ class Engine:
         self.report.stale += 1
         self.reuse.was_stale()
         self.connections.drop(connection)
-
-    def _next_stream(self, free_at: int) -> None:
-        """A closed loop's stream sends its next request."""
-        if self.issuing and self._numbers is not None:
-            number = next(self._numbers, None)
-            if number is None:
-                self.issuing = False
-            else:
-                self._dispatch(number, free_at)
-
-    def _retry_stream(self, now: int) -> None:
-        if self.issuing and self._numbers is not None:
-            heapq.heappush(self._later, now + RETRY_NS)
 
     def _serve_waiting(self) -> None:
         """A connection is free: the request that has waited longest gets it."""
@@ -393,13 +340,6 @@ class Engine:
         self.connections.poller.modify(connection.fd, READ | WRITE)
         return True
 
-    def _flush(self, connection: Connection) -> None:
-        try:
-            if connection.flush():
-                self.connections.poller.modify(connection.fd, READ)
-        except OSError:
-            return  # an answer may have come before the reset: let the read tell
-
     def _open(self, number: int, scheduled: int) -> None:
         """Open a connection for a request that is already counted as in flight."""
         opened = self.connections.open(number, scheduled)
@@ -415,7 +355,7 @@ class Engine:
         self.report.failed += 1
         self.backlog.append((number, scheduled, None, 0, now, error, b"", None, None, None), 400)
         self.in_flight -= 1
-        self._retry_stream(now)
+        self.pacer.retry(now)
 
     def _progress(self, connection: Connection) -> None:
         """Opening goes on, or an idle connection was closed by the server."""
@@ -443,7 +383,7 @@ class Engine:
 
     def _cancel(self, now: int) -> None:
         """Stop: nothing more is sent, what is in flight is given up."""
-        self.issuing = False
+        self.pacer.issuing = False
         for number, scheduled in self._waiting:
             self._fail(number, scheduled, CANCELLED)
         self._waiting.clear()

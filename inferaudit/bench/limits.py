@@ -10,6 +10,8 @@ STALE_NS = 20_000_000  # a busy server's two halves of a close lie this far apar
 MAX_STALE_NS = 1_000_000_000
 
 
+MAX_HEAD_BYTES = 262_144
+MAX_BODY_BYTES = 256 << 20
 STALE_RULE = 3  # connections closed under a request, and their share of the reused, that make a rule
 STALE_SHARE = 0.2
 
@@ -60,6 +62,11 @@ class Timeouts:
 def has_headers(connection: Connection) -> bool:
     """Have the response's headers arrived whole?"""
     return b"\r\n\r\n" in b"".join(connection.head)
+
+
+def too_large(connection: Connection) -> bool:
+    """Headers or a body that no server in its senses sends."""
+    return connection.size > MAX_HEAD_BYTES and (not connection.pieces or connection.size > MAX_BODY_BYTES)
 
 
 def closed_as(connection: Connection, *, reset: bool) -> str | None:

@@ -64,10 +64,8 @@ def profile_stages(
                 StagePlan("cold", concurrency=1, requests=1),
                 warmup,
                 *steps,
-                StagePlan("knee", duration_s=8.0, search=True),
                 replace(sustained, until_decided=True),
                 StagePlan("burst", rate=rate, times_knee=None if rate else 0.5, arrival="burst", duration_s=15.0),
-                StagePlan("overload", times_knee=2.0, duration_s=15.0),
                 replace(
                     sustained,
                     name="mixed",
@@ -78,6 +76,9 @@ def profile_stages(
                 ),
                 StagePlan("repeat", concurrency=streams, duration_s=10.0, repeat_prompts=True),
                 replace(sustained, name="soak", requests=None, duration_s=60.0),
+                # Last, for a queue that has grown is not gone when the load is.
+                StagePlan("knee", duration_s=8.0, search=True),
+                StagePlan("overload", times_knee=2.0, duration_s=15.0),
             )
     raise UsageError(f"no load profile is called {name!r}; known are {', '.join(PROFILES)}")
 

@@ -103,7 +103,7 @@ def _llamacpp(model: str, prompt: str, tokens: int, stream: bool) -> dict[str, A
 
 
 def _generate(model: str, prompt: str, tokens: int, stream: bool) -> dict[str, Any]:
-    # A key that is no input of the model becomes a parameter of the request; in `parameters` too it would be there twice.
+    # What is no input of the model becomes a parameter of the request; under `parameters` too it would be there twice.
     return {"text_input": prompt, "max_tokens": tokens, "stream": stream}
 
 

@@ -142,7 +142,7 @@ class Worker:
         def tick(engine: Engine) -> bool:
             order = beat(_beat(engine, sink))
             if order == STOP_ISSUING:
-                engine.issuing = False
+                engine.pacer.issuing = False
             return order == CANCEL_STAGE
 
         self.engine.run(self._work(stage), start_ns, tick, sink.add)
