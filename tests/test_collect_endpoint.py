@@ -374,7 +374,7 @@ def test_tensor_requests_are_made_from_metadata() -> None:
         ]
     }
     assert tensor_body("oip-v2", oip) == {
-        "id": "inferaudit",
+        "id": "inferaudit-0001",
         "inputs": [
             {"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [0.0, 0.0, 0.0]},
             {"name": "s", "shape": [1], "datatype": "BYTES", "data": ["hello"]},
