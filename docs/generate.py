@@ -15,8 +15,8 @@ from pathlib import Path
 from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.cli.app import VERBS
 from inferaudit.coverage import check_page, coverage_rows
-from inferaudit.evaluate import OWN_CHECKS
 from inferaudit.facts import fact_specs
+from inferaudit.own_checks import OWN_CHECKS
 from inferaudit.policy import Policy
 from inferaudit.resources import resource_folder
 

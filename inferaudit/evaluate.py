@@ -35,51 +35,11 @@ from inferaudit.model import (
     Snapshot,
     Waiver,
 )
+from inferaudit.own_checks import COLLECTION, OWN_CHECKS, SCOPE, WAIVER
 from inferaudit.policy import Policy
 
 _SAID_SOMETHING = (Outcome.PASS, Outcome.FAIL)
 UNREAD = (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)
-
-
-def _own_check(check_id: str, title: str, severity: Severity, rationale: str, remediation: str) -> Check:
-    return Check(
-        id=check_id,
-        title=title,
-        group="audit",
-        severity=severity,
-        needs=(),
-        rationale=rationale,
-        remediation=remediation,
-        judge=lambda _: (),
-        origin="inferaudit/evaluate.py",
-    )
-
-
-# The audit's findings about itself. They have no file, since they judge findings and not facts.
-COLLECTION = _own_check(
-    "audit-collection",
-    "Everything the checks need could be read",
-    Severity.CRITICAL,
-    "A read that was denied or failed hides whatever it would have shown; a verdict without it would be a guess.",
-    "Give the audit what the finding names: a target, a permission (`inferaudit generate rbac` prints them), or a part "
-    "that answers; then run again.",
-)
-SCOPE = _own_check(
-    "audit-scope",
-    "Every part in scope was examined",
-    Severity.CRITICAL,
-    "An audit is of the whole service unless it is narrowed on purpose; a part nobody looked at is not a good part.",
-    "Give the target that the finding names, or narrow the audit on purpose with --scope.",
-)
-WAIVER = _own_check(
-    "audit-waiver",
-    "Waivers are current and used",
-    Severity.MEDIUM,
-    "A waiver is a debt with a date. One that has expired covers nothing any more; one that matches nothing hides the "
-    "next fault.",
-    "Renew the waiver with a new date and reason, or remove it from the policy.",
-)
-OWN_CHECKS = (COLLECTION, SCOPE, WAIVER)
 
 
 @dataclass(frozen=True, slots=True)
