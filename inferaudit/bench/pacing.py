@@ -1,0 +1,63 @@
+"""Who sends when: an open loop's due times, or a closed loop's streams. The loop asks; nothing here waits or sends."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from inferaudit.bench.work import Work
+
+RETRY_NS = 20_000_000  # a stream whose request failed waits this long, so that a dead server is not hammered
+_NEVER = 1 << 62
+
+
+class Pacer:
+    """One run's pace from `start` (ns, the loop's time). `issuing` is False once nothing more will be sent."""
+
+    def __init__(self, work: Work, start: int) -> None:
+        self.issuing = True
+        self._start = start
+        self._arrivals = work.arrivals
+        self._due = None if work.arrivals is None else next(work.arrivals, None)
+        self._numbers = work.numbers
+        self._end = _NEVER if work.duration_ns is None or work.arrivals is not None else start + work.duration_ns
+        self._free = [] if work.arrivals is not None else [start] * work.concurrency  # when each idle stream may send
+
+    def take(self, now: int) -> Iterator[tuple[int, int]]:
+        """(request number, when it was due) of all that is due."""
+        if self._arrivals is not None:
+            while self.issuing and self._due is not None and self._start + self._due[1] <= now:
+                number, offset = self._due
+                self._due = next(self._arrivals, None)
+                yield number, self._start + offset
+            self.issuing = self.issuing and self._due is not None
+            return
+        if now >= self._end:
+            self.issuing = False
+        while self.issuing and self._free and self._free[0] <= now:
+            due = heapq.heappop(self._free)
+            following = self.following()
+            if following is not None:
+                yield following, due
+
+    def following(self) -> int | None:
+        """The next request of a closed loop's stream that has become free; None when there is none."""
+        if not self.issuing or self._numbers is None:
+            return None
+        number = next(self._numbers, None)
+        if number is None:
+            self.issuing = False
+        return number
+
+    def retry(self, now: int) -> None:
+        """A closed loop's stream failed: it goes on after a pause."""
+        if self._numbers is not None:
+            heapq.heappush(self._free, now + RETRY_NS)
+
+    def wake(self) -> int:
+        """When there is something to send, at the latest."""
+        if not self.issuing:
+            return _NEVER
+        if self._arrivals is not None:
+            return _NEVER if self._due is None else self._start + self._due[1]
+        return min(self._end, self._free[0] if self._free else _NEVER)
