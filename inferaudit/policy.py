@@ -150,11 +150,25 @@ class AttestationSection(_Section):
 
 
 class Cost(_Section):
-    """What a GPU-hour costs; without it cost is not computed."""
+    """What a GPU-hour costs; without it cost is not computed. The other keys are what savings are computed from."""
 
     hourly_usd: float | None = Field(None, gt=0)
+    cloud: str = Field("", description="Take the GPU-hour from the price sheet: aws, azure, google, lambda, runpod, …")
     gpus: int | None = Field(None, ge=1)
     utilisation: float = Field(0.7, gt=0, le=1)
+    hosted_input_usd: float | None = Field(None, ge=0, description="A hosted model's price of a million tokens in.")
+    hosted_output_usd: float | None = Field(None, ge=0, description="A hosted model's price of a million tokens out.")
+    spot_hourly_usd: float | None = Field(None, gt=0, description="Price of the same GPU-hour on spot.")
+    burst_share: float | None = Field(None, ge=0, le=1, description="Share of the GPU-hours above the steady load.")
+    idle_share: float | None = Field(None, ge=0, lt=1, description="Share of the hours in which nobody asks.")
+    quantised_rate_per_s: float | None = Field(None, gt=0, description="Measured rate of the quantised model.")
+    routed_share: float | None = Field(None, ge=0, le=1, description="Share of requests a smaller model can answer.")
+    routed_cost_ratio: float | None = Field(
+        None, ge=0, description="The smaller model's cost, as a share of this one's."
+    )
+    cached_share: float | None = Field(None, ge=0, lt=1, description="Share of requests answered from a cache.")
+    cpu_hourly_usd: float | None = Field(None, gt=0, description="Price of an hour of a CPU node that serves it too.")
+    cpu_rate_per_s: float | None = Field(None, gt=0, description="Measured rate of that node.")
 
 
 class Policy(_Section):
@@ -164,6 +178,8 @@ class Policy(_Section):
     target: TargetSection = TargetSection()
     scope: tuple[Scope, ...] = DEFAULT_SCOPE
     phase: Phase = Phase.BEFORE
+    select: tuple[str, ...] = Field((), description="Only these checks: ids, groups, tags.")
+    skip: tuple[str, ...] = Field((), description="Checks to leave out: ids, groups, tags.")
     slo: dict[str, str | float] | Literal["template"] = {}
     load: LoadSection | None = None
     gate: Gate = Gate()

@@ -38,6 +38,7 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
     if required and verdict is Verdict.GO:
         verdict = Verdict.INCOMPLETE
     target = target_section(snapshot)
+    inventory = inventory_section(snapshot, findings)
     gpus = policy.cost.gpus or sum(g["count"] for g in target["gpus"]) or None
     data: dict[str, Any] = {
         "schema": SCHEMA,
@@ -64,11 +65,19 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
         "checklists": checklists,
         "sla": sla_section(snapshot, policy),
         "benchmark": benchmark,
-        "scorecard": scorecard_section(findings, catalog),
-        "cost": cost_section(
-            hourly_usd=policy.cost.hourly_usd, gpus=gpus, utilisation=policy.cost.utilisation, benchmark=benchmark
+        "scorecard": scorecard_section(
+            findings, catalog, checklists, models=None if inventory["models"] is None else len(inventory["models"])
         ),
-        "inventory": inventory_section(snapshot, findings),
+        "cost": cost_section(
+            cost=policy.cost,
+            gpus=gpus,
+            products=[gpu["product"] for gpu in target["gpus"]],
+            models=[target["model"]] if target["model"] else [model["id"] for model in inventory["models"] or ()],
+            benchmark=benchmark,
+            collected_at=snapshot.collected_at,
+            interruption_tolerant=policy.service.interruption_tolerant,
+        ),
+        "inventory": inventory,
     }
     return Report(data)
 

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from inferaudit import escape
 from inferaudit.model import Report
+from inferaudit.render import _costs as costs
 from inferaudit.render import _document as d
 from inferaudit.render._charts import budget, charts
 from inferaudit.render._figures import PERCENTILES, client_warning, formulas, latency_rows, rate_lines
@@ -34,13 +35,6 @@ _APPENDIX_BYTES = 900_000
 _SHORT_SHARE = 1.3
 _SCALES = (1.0, 0.4, 0.1, 0.02)
 _EVIDENCE = 20
-_COSTS = (
-    ("per_million_usd", "per million requests"),
-    ("per_request_usd", "per request"),
-    ("effective_per_request_usd", "per request at real utilisation"),
-    ("per_1000_tokens_usd", "per 1,000 tokens"),
-    ("monthly_usd", "per month (730 h)"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,13 @@ def _page(document: d.Document, scale: float) -> str:
             client_warning=client_warning(document),
             formulas=formulas(document),
             layers=_layers(document),
-            costs=[(label, document.cost.get(key)) for key, label in _COSTS],
+            costs=costs.cost_figures(document),
+            cost_inputs=costs.cost_inputs(document),
+            cpu_line=costs.cpu_line(document),
+            levers=costs.lever_rows(document),
+            together=costs.together(document),
+            hosted_prices=costs.hosted_prices(document),
+            list_prices=costs.list_prices(document),
             waived=[f for f in document.findings if f.waiver][: round(200 * scale)],
             command=_command(document),
             policy=escape.block(yaml.safe_dump(document.policy, allow_unicode=True), 20_000) if document.policy else "",

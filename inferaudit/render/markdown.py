@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from inferaudit.escape import line, markdown, markdown_block, markdown_code, web_link
 from inferaudit.model import Outcome, Report, Verdict
+from inferaudit.render._costs import cost_figures, cost_inputs, hosted_prices, lever_rows, together
 from inferaudit.render._document import (
     HEADLINES,
     STATUS_WORDS,
@@ -87,6 +88,8 @@ def _sections(document: Document) -> Iterable[tuple[str, str]]:
         yield "service levels", sla
     if document.benchmark:
         yield "measured load", _details("Measured load", _load(document))
+    if cost_figures(document):
+        yield "cost", _details("Cost", _cost(document))
     yield "coverage", _coverage(document)
     for group, findings in by_group(f for f in standing(document) if not f.gates).items():
         bad = sum(f.status in ("fail", "unknown", "review") for f in findings)
@@ -157,6 +160,27 @@ def _load(document: Document) -> str:
         parts.append("\n".join([head, *body]))
     parts.append("\n".join(f"- {label}: {markdown(text)}" for label, text in rate_lines(document)))
     return "\n\n".join(parts)
+
+
+def _cost(document: Document) -> str:
+    figures = "\n".join(f"- {label}: {markdown(amount)}" for label, amount in cost_figures(document))
+    parts = [figures, f"From {markdown(cost_inputs(document), 600)}."]
+    known = [row for row in lever_rows(document) if row.known and row.counted]
+    if known:
+        parts.append(
+            "\n".join(f"- {markdown(r.title)} saves {markdown(r.saving)}: {markdown(r.arithmetic)}" for r in known)
+        )
+        parts.append(markdown(together(document), 400))
+    hosted = hosted_prices(document)[:3]
+    if hosted:
+        parts.append(
+            "\n".join(
+                f"- hosted by {markdown(r.seller)}: {markdown(r.per_million)} per million requests "
+                f"({markdown(r.price)}, {markdown(r.date)}); {markdown(r.note)}"
+                for r in hosted
+            )
+        )
+    return "\n\n".join(filter(None, parts))
 
 
 def _coverage(document: Document) -> str:

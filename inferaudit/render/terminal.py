@@ -16,6 +16,7 @@ from rich.text import Text
 
 from inferaudit.escape import ascii_only, block, line
 from inferaudit.model import Outcome, Report, Severity, Verdict
+from inferaudit.render._costs import cost_figures, lever_rows, together
 from inferaudit.render._document import (
     HEADLINES,
     STATUS_WORDS,
@@ -103,6 +104,9 @@ def _parts(document: Document, width: int) -> Iterable[RenderableType]:
     if document.benchmark:
         yield _title("Measured load")
         yield from _load(document)
+    if cost_figures(document):
+        yield _title("Cost")
+        yield from _cost(document)
     rest = [f for f in standing(document) if not f.gates]
     if rest:
         yield _title("Everything else" if blocking else "What was checked")
@@ -216,6 +220,14 @@ def _load(document: Document) -> Iterable[RenderableType]:
         shown = ", ".join(f"{name} {cell}" for name, cell in zip(PERCENTILES, row.cells, strict=True) if cell != "–")
         yield Text.assemble((f"{row.name}  ", "bold"), f"{shown} ({row.count} samples)")
     yield from (Text.assemble((f"{label}  ", "bold"), text) for label, text in rate_lines(document))
+
+
+def _cost(document: Document) -> Iterable[RenderableType]:
+    yield from (Text.assemble((f"{label}  ", "bold"), amount) for label, amount in cost_figures(document))
+    known = [row for row in lever_rows(document) if row.known and row.counted]
+    yield from (_bullet(f"{row.title} saves {row.saving}: {row.arithmetic}", "→", "bold green") for row in known)
+    if said := together(document):
+        yield Text(said, style="dim")
 
 
 def _objective(row: Mapping[str, Any]) -> str:
