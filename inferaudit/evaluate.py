@@ -62,8 +62,8 @@ class _Draft:
 def evaluate(
     catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None
 ) -> tuple[Finding, ...]:
-    """Every check's findings, in order of severity of outcome, check and subject."""
-    selection = selection or Selection()
+    """Every check's findings, in order of severity of outcome, check and subject; `selection` overrides the policy's."""
+    selection = selection or Selection(policy.select, policy.skip)
     _known_ids(catalog, policy)
     snapshot = replace(snapshot, facts={**snapshot.facts, "policy": Fact(policy.model_dump(mode="json"))})
     checks = catalog.select(selection.select, selection.skip)

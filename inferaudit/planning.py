@@ -112,6 +112,7 @@ def _load_plan(policy: Policy, asked: Asked) -> LoadPlan:
         limits=_limits(load.limits),
         auth=asked.auth,
         records=asked.records,
+        hourly_usd=policy.cost.hourly_usd,
     )
 
 

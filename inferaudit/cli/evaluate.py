@@ -33,8 +33,7 @@ def evaluate(
     from inferaudit.cli.outputs import EXIT_CODES, deliver, parse_outputs, verdict_line
     from inferaudit.cli.session import catalog_for, judge_flags
     from inferaudit.escape import line
-    from inferaudit.evaluate import Selection
-    from inferaudit.planning import overridden, words
+    from inferaudit.planning import overridden
     from inferaudit.policy import Policy, load_policy
     from inferaudit.report import audit_report
     from inferaudit.slo import parse_slo_flag
@@ -43,12 +42,12 @@ def evaluate(
     outputs = parse_outputs(output)
     seen = load(snapshot)
     policy = load_policy(file) if file else Policy.model_validate(seen.policy)
-    over = {**judge_flags(scope, phase, fail_on), "cost.hourly_usd": hourly}
+    over = {**judge_flags(scope, phase, fail_on, select, skip), "cost.hourly_usd": hourly}
     if slo:
         over["slo"] = {**({} if isinstance(policy.slo, str) else policy.slo), **parse_slo_flag(slo)}
     policy = overridden(policy, over)
     catalog = catalog_for(policy, checks, file.parent if file else None)
-    report = audit_report(catalog, seen, policy, Selection(words(select), words(skip)))
+    report = audit_report(catalog, seen, policy)
     deliver(report, outputs)
     if not quiet:
         print(line(verdict_line(report), 2000), file=sys.stderr)

@@ -29,6 +29,7 @@ def run(
     gpus: o.Gpus = "auto",
     gpus_node: o.GpusNode = "",
     dcgm: o.DcgmUrl = "",
+    probe_image: o.ProbeImage = "",
     load: o.Load = "",
     active: o.Active = False,
     golden: o.Golden = "",
@@ -63,9 +64,7 @@ def run(
     from inferaudit.cli.progress import Reporter
     from inferaudit.cli.session import Flags, catalog_for, effective_policy, gather, judge_flags, with_history
     from inferaudit.escape import line
-    from inferaudit.evaluate import Selection
     from inferaudit.history import store_report
-    from inferaudit.planning import words
     from inferaudit.report import audit_report
     from inferaudit.snapshot import dump
     from inferaudit.snapshot import load as load_snapshot
@@ -88,6 +87,7 @@ def run(
         gpus=gpus,
         gpus_node=gpus_node,
         dcgm=dcgm,
+        probe_image=probe_image,
         active=active,
         golden=golden,
         load=load,
@@ -100,19 +100,18 @@ def run(
         api_key_env=api_key_env,
         ca=ca,
         insecure=insecure,
-        judge=judge_flags(scope, phase, fail_on),
+        judge=judge_flags(scope, phase, fail_on, select, skip),
     )
     policy = effective_policy(flags, reporter)
     catalog = catalog_for(policy, checks, file.parent if file else None)
-    selection = Selection(words(select), words(skip))
-    chosen = catalog.select(selection.select, selection.skip)  # an unknown id is an error before anything is contacted
+    chosen = catalog.select(policy.select, policy.skip)  # an unknown id is an error before anything is contacted
     collected = gather(flags, policy, reporter, chosen)
     with tempfile.TemporaryDirectory(prefix="inferaudit-") as folder:
         # The snapshot read back is what is judged: what a later `evaluate` sees, this run saw.
         kept = snapshot or Path(folder) / "snapshot"
         dump(with_history(collected.snapshot, policy, store), kept)
         seen = load_snapshot(kept)
-    report = audit_report(catalog, seen, policy, selection)
+    report = audit_report(catalog, seen, policy)
     deliver(report, outputs)
     if store:
         store_report(report, "" if store == "default" else store)

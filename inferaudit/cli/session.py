@@ -13,6 +13,7 @@ from typing import Any
 
 from inferaudit.audit import Collected, Interruption, collect
 from inferaudit.catalog import Catalog, load_catalog
+from inferaudit.cli.gpu_probe import proposed_probe, run_proposal
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import UsageError
 from inferaudit.model import Check, Fact, Snapshot, Target
@@ -48,6 +49,7 @@ class Flags:
     gpus: str = "auto"
     gpus_node: str = ""
     dcgm: str = ""
+    probe_image: str = ""
     active: bool = False
     golden: str = ""
     load: str = ""
@@ -63,9 +65,17 @@ class Flags:
     judge: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judge_flags(scope: str, phase: str, fail_on: str) -> dict[str, Any]:
+def judge_flags(
+    scope: str, phase: str, fail_on: str, select: Sequence[str] | None = None, skip: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The flags that override the policy's judgement, under the policy's own names."""
-    return {"scope": list(words([scope])) if scope else None, "phase": phase, "gate.fail_on": fail_on}
+    return {
+        "scope": list(words([scope])) if scope else None,
+        "phase": phase,
+        "gate.fail_on": fail_on,
+        "select": list(words(select)) or None,
+        "skip": list(words(skip)) or None,
+    }
 
 
 def effective_policy(flags: Flags, reporter: Reporter) -> Policy:
@@ -128,8 +138,11 @@ def gather(flags: Flags, policy: Policy, reporter: Reporter, checks: Sequence[Ch
         api=policy.target.api,
         model=policy.target.model,
     )
+    proposal = proposed_probe(plan, flags.probe_image, reporter, yes=flags.yes)
     interruption = Interruption()
     with _signals(interruption), reporter:
+        plan, probed = run_proposal(plan, proposal, reporter)
+        extra |= probed
         return collect(
             plan,
             target,
