@@ -14,7 +14,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def collect(
-    snapshot: Annotated[Path, typer.Option("--snapshot", help="The file to write.", rich_help_panel=o.OUTPUT)],
+    snapshot: Annotated[
+        Path,
+        typer.Option(
+            "--snapshot", help="The file to write; - prints facts as a line of JSON.", rich_help_panel=o.OUTPUT
+        ),
+    ],
     file: o.PolicyFile = None,
     context: o.Context = "",
     kubeconfig: o.Kubeconfig = "",
@@ -30,6 +35,7 @@ def collect(
     gpus: o.Gpus = "auto",
     gpus_node: o.GpusNode = "",
     dcgm: o.DcgmUrl = "",
+    probe_image: o.ProbeImage = "",
     load: o.Load = "",
     active: o.Active = False,
     golden: o.Golden = "",
@@ -46,13 +52,15 @@ def collect(
 ) -> None:
     """Collect facts into a snapshot file (mode 0600, secrets redacted) and judge nothing.
 
-    Judge it later, anywhere, with `inferaudit evaluate FILE`.
+    Judge it later, anywhere, with `inferaudit evaluate FILE`. With `--snapshot -` the facts go to stdout as one line of
+    JSON, less request records: what `--gpus pods` reads from its pods' logs.
     """
     import sys
 
     from inferaudit.cli.progress import Reporter
     from inferaudit.cli.session import Flags, effective_policy, gather, judge_flags
     from inferaudit.snapshot import dump
+    from inferaudit.snapshot_line import to_line
 
     reporter = Reporter(quiet=quiet, progress=not no_progress)
     flags = Flags(
@@ -71,6 +79,7 @@ def collect(
         gpus=gpus,
         gpus_node=gpus_node,
         dcgm=dcgm,
+        probe_image=probe_image,
         active=active,
         golden=golden,
         load=load,
@@ -84,6 +93,9 @@ def collect(
         judge=judge_flags(scope, "", ""),
     )
     collected = gather(flags, effective_policy(flags, reporter), reporter)
+    if str(snapshot) == "-":
+        print(to_line(collected.snapshot), flush=True)
+        raise typer.Exit(collected.interrupted_by or 0)
     dump(collected.snapshot, snapshot)
     unread = sum(fact.error is not None for fact in collected.snapshot.facts.values())
     read = len(collected.snapshot.facts) - unread

@@ -42,10 +42,17 @@ PrometheusUrl = Annotated[str, typer.Option("--prometheus", help="Prometheus URL
 AlertmanagerUrl = Annotated[str, typer.Option("--alertmanager", help="Alertmanager URL.", rich_help_panel=TARGET)]
 Gpus = Annotated[
     str,
-    typer.Option("--gpus", help="auto, local (NVML on this host), dcgm or off.", rich_help_panel=TARGET),
+    typer.Option(
+        "--gpus",
+        help="auto, local (NVML on this host), dcgm, pods (a pod on each serving node) or off.",
+        rich_help_panel=TARGET,
+    ),
 ]
 GpusNode = Annotated[
     str, typer.Option("--gpus-node", help="The node that this host's NVML answers for.", rich_help_panel=TARGET)
+]
+ProbeImage = Annotated[
+    str, typer.Option("--probe-image", help="Image that holds inferaudit, for --gpus pods.", rich_help_panel=TARGET)
 ]
 DcgmUrl = Annotated[str, typer.Option("--dcgm", help="Metrics page of a DCGM exporter.", rich_help_panel=TARGET)]
 Active = Annotated[

@@ -37,7 +37,7 @@ def collect_gpus(
             )
         )
     if plan.mode == "pods":
-        raise UsageError("--gpus pods is not in this version: use --gpus local on the node, or --dcgm URL")
+        raise UsageError("--gpus pods needs a cluster: give --context, -n and --workload")
     if plan.mode == "dcgm":
         return combined({"DCGM": collect_dcgm(plan, progress)})
     found = {"NVML": collect_host(plan, progress, host=host, watch_s=watch_s, deadline_s=deadline_s)}
