@@ -62,7 +62,7 @@ class _Draft:
 def evaluate(
     catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None
 ) -> tuple[Finding, ...]:
-    """Every check's findings, in order of severity of outcome, check and subject; `selection` overrides the policy's."""
+    """Every check's findings, worst first, then by check and subject; `selection` overrides the policy's."""
     selection = selection or Selection(policy.select, policy.skip)
     _known_ids(catalog, policy)
     snapshot = replace(snapshot, facts={**snapshot.facts, "policy": Fact(policy.model_dump(mode="json"))})
