@@ -79,9 +79,7 @@ def from_bytes(content: bytes, name: str = "snapshot") -> Snapshot:
             raise SnapshotError(
                 f"{name} has snapshot version {head['schema_version']}; this inferaudit reads version {SCHEMA_VERSION}"
             )
-        facts = {
-            fact: _load_fact(archive, fact, entry, name) for fact, entry in sorted(head.pop("facts").items())
-        }
+        facts = {fact: _load_fact(archive, fact, entry, name) for fact, entry in sorted(head.pop("facts").items())}
         return Snapshot(**{**head, "target": Target(**head["target"]), "facts": facts})
     except (zipfile.BadZipFile, msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(f"{name} is not an inferaudit snapshot, or it is damaged: {error}") from error
@@ -147,5 +145,3 @@ def _read(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
     if info.file_size > _MAX_MEMBER_BYTES:
         raise SnapshotError(f"{name}: {member} is larger than {_MAX_MEMBER_BYTES >> 30} GiB")
     return archive.read(info)
-
-
