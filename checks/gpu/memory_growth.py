@@ -8,7 +8,7 @@ from inferaudit.stats import trend
     title="GPU memory does not grow while load is steady",
     severity=Severity.HIGH,
     phase=Phase.DURING,
-    needs=("load.result", "load.gpu_samples", "nvml.driver"),
+    needs=("load.result", "load.gpu_samples", "nvml.gpus"),
     remediation="Look for caches without a bound, fragments (`expandable_segments`) and requests that are never freed.",
 )
 def memory_growth(
@@ -19,12 +19,16 @@ def memory_growth(
     The slope comes with its interval: growth counts only where all of it lies above the limit, and a pass only where
     all of it lies below. Only the longest measured stage counts, and of that not the first quarter: caches fill then.
     """
-    samples, driver = snapshot.fact("load.gpu_samples"), snapshot.fact("nvml.driver")
-    node = driver.node or driver.host
+    samples = snapshot.fact("load.gpu_samples")
+    known = {gpu.uuid: gpu.subject for gpu in snapshot.fact("nvml.gpus")}
     stages = [stage for stage in snapshot.fact("load.result").stages if stage.measured]
     stage = max(stages, key=lambda stage: stage.end_ns - stage.start_ns, default=None)
+    if not known.keys() & set(samples.uuids):
+        yield unknown(None, "the GPUs that were sampled are not the service's", Evidence("load.gpu_samples", None))
     for index, uuid in enumerate(samples.uuids):
-        subject, path = f"gpu/{node}/{uuid}", f"load.gpu_samples[{uuid}].memory_used_bytes"
+        if uuid not in known:
+            continue  # this host's own, beside those that serve
+        subject, path = known[uuid], f"load.gpu_samples[{uuid}].memory_used_bytes"
         rows = zip(samples.gpu, samples.t_ns, samples.memory_used_bytes, strict=True)
         told = [
             (t / 3.6e12, used / 2**20)

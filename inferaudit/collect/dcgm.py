@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from inferaudit.collect.gpu_page import gpus_on, operator_nodes, xid_watch
+from inferaudit.collect.gpu_page import gpus_on, operator_nodes, same_node, xid_watch
 from inferaudit.collect.http_client import Http, Scrubber, tls_context
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.exposition import MetricFamily, parse_exposition
@@ -49,11 +49,6 @@ class _PageError(CollectError):
     def __init__(self, error: FactError) -> None:
         super().__init__(error.reason)
         self.error = error
-
-
-def same_node(a: str, b: str) -> bool:
-    """True for a node's name with and without its domain."""
-    return a.partition(".")[0].casefold() == b.partition(".")[0].casefold()
 
 
 def _page_url(url: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
-from inferaudit.collect.dcgm import collect_dcgm, same_node
+from inferaudit.collect.gpu_page import same_node
 from inferaudit.collect.nvml_host import collect_host
 from inferaudit.errors import UsageError
 from inferaudit.facts.gpu import Gpu, GpuSource, NvmlDriver
@@ -39,11 +39,17 @@ def collect_gpus(
     if plan.mode == "pods":
         raise UsageError("--gpus pods needs a cluster: give --context, -n and --workload")
     if plan.mode == "dcgm":
-        return combined({"DCGM": collect_dcgm(plan, progress)})
+        return combined({"DCGM": _exporter(plan, progress)})
     found = {"NVML": collect_host(plan, progress, host=host, watch_s=watch_s, deadline_s=deadline_s)}
     if plan.dcgm_url:
-        found["DCGM"] = collect_dcgm(plan, progress)
+        found["DCGM"] = _exporter(plan, progress)
     return combined(found)
+
+
+def _exporter(plan: GpuPlan, progress: Callable[[str], None] | None) -> dict[str, Fact]:
+    from inferaudit.collect.dcgm import collect_dcgm  # it brings an HTTP client, which NVML does without
+
+    return collect_dcgm(plan, progress)
 
 
 def combined(found: Mapping[str, Mapping[str, Fact]]) -> dict[str, Fact]:

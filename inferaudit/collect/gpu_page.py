@@ -37,6 +37,11 @@ _NEVER = "a DCGM exporter does not export it"
 _TOTALS = "a DCGM exporter counts NVLink errors of all links together and does not tell links apart"
 
 
+def same_node(a: str, b: str) -> bool:
+    """True for a node's name with and without its domain."""
+    return a.partition(".")[0].casefold() == b.partition(".")[0].casefold()
+
+
 def gpus_on(families: Iterable[MetricFamily], fallback_node: str) -> list[Gpu]:
     """The GPUs of a page, by node and index; [] where it has no DCGM metric. Every field that is None has its reason.
 

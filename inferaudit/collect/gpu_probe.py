@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from inferaudit.collect.dcgm import collect_dcgm
 from inferaudit.collect.gpu import FACT_NAMES, combined
 from inferaudit.collect.gpu_probe_pod import LIFETIME_S, RUNTIME_CLASS, ended, hopeless, last_words, probe_pod
 from inferaudit.collect.kube_client import ApiClient, ApiError, Asked, connect
@@ -117,6 +116,8 @@ def run_probe(
             said |= _look(client, proposal, run, names, created, progress)
     found = {"NVML": _joined(said)}
     if proposal.gpu.dcgm_url:
+        from inferaudit.collect.dcgm import collect_dcgm
+
         found["DCGM"] = collect_dcgm(proposal.gpu, progress)
     result.facts = combined(found)
     return result
