@@ -28,6 +28,8 @@ p.port = int(os.environ.get("PORT", "8080"))
 p.endpoint_metrics = True
 p.n_ctx, p.n_parallel = 2048, 4
 p.cpuparams.n_threads = 1
+if os.environ.get("LLAMA_API_KEY"):
+    p.api_keys = [os.environ["LLAMA_API_KEY"]]
 server = xllamacpp.Server(p)
 print("model loaded", flush=True)
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
