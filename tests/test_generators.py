@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -428,3 +429,76 @@ def test_recording_rules_have_the_names_that_the_alerts_read() -> None:
 )
 def test_the_metrics_that_an_expression_reads(expr: str, names: set[str]) -> None:
     assert metric_names(expr) == names
+
+
+# --- command line
+
+
+def generate(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inferaudit.cli.app", "generate", *map(str, args)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_policy_and_flags_reach_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "inferaudit.yaml").write_text(
+        "service: {name: chat, owner: team-chat}\n"
+        "target: {namespace: llm-prod}\n"
+        "slo: {ttft_p99: 500ms, error_rate: 1%}\n"
+    )
+    flags = ["--slo", "ttft_p99=250ms", "--kind", "PrometheusRule", "--label", "release=prometheus"]
+    run = generate("alerts", "--runtime", "vllm", *flags, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    document = yaml.safe_load(run.stdout)
+    assert document["metadata"] == {
+        "name": "chat-alerts", "namespace": "llm-prod", "labels": {"release": "prometheus"},
+    }  # fmt: skip
+    found = {r["alert"]: r for g in document["spec"]["groups"] for r in g["rules"] if "alert" in r}
+    assert found["InferenceTtftP99High"]["expr"].endswith("> 0.25")
+    assert found["InferenceErrorRatioHigh"]["expr"].endswith("> 0.01")
+    assert found["InferenceTtftP99High"]["labels"] == {"severity": "critical", "service": "chat", "team": "team-chat"}
+    assert run.stderr == "inferaudit: policy: inferaudit.yaml\n"
+
+
+def test_slo_and_dashboard_are_written_to_a_file(tmp_path: Path) -> None:
+    for verb, name in (("slo", "slo.yaml"), ("dashboard", "dashboard.json")):
+        run = generate(verb, "--runtime", "triton", "-o", tmp_path / name, cwd=tmp_path)
+        assert (run.returncode, run.stdout) == (0, ""), run.stderr
+    promtool("check", "rules", "slo.yaml", cwd=tmp_path)
+    assert json.loads((tmp_path / "dashboard.json").read_text())["title"] == "Inference: NVIDIA Triton Inference Server"
+
+
+def test_the_attestations_that_a_report_waits_for(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    row = {
+        "id": "operations.rollback", "title": "Rollback is rehearsed", "status": "unknown", "phase": "before",
+        "priority": "high", "ask": "a link", "origins": [], "attestation": None, "message": "nobody said",
+    }  # fmt: skip
+    checklist = {"id": "operations", "title": "Operations", "items": [row]}
+    data = {"schema": "inferaudit.report/v1", "collected_at": "2026-01-01T00:00:00Z", "checklists": [checklist]}
+    report.write_text(json.dumps(data))
+    run = generate("attestation", report, "--valid-days", 30, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    (entry,) = yaml.safe_load(run.stdout)["attestations"]
+    assert (entry["item"], entry["evidence"], entry["expires"]) == ("operations.rollback", "", "2026-01-31")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["alerts"], "--runtime NAME"),
+        (["alerts", "--runtime", "nope"], "no runtime is called 'nope'"),
+        (["alerts", "--url", "http://127.0.0.1:9"], "does not answer"),
+        (["alerts", "--runtime", "vllm", "--kind", "Deployment"], "--kind"),
+        (["alerts", "--runtime", "vllm", "--label", "release"], "KEY=VALUE"),
+        (["alerts", "--runtime", "vllm", "--gpus", "amd"], "--gpus"),
+        (["alerts", "--runtime", "vllm", "--runbook", "javascript:x"], "--runbook"),
+        (["alerts", "--runtime", "vllm", "--freshness-metric", "a b"], "--freshness-metric"),
+        (["slo", "--runtime", "vllm", "--slo", "nope=1"], "no objective is called"),
+        (["attestation", "none.json"], "none.json"),
+    ],
+)
+def test_usage_errors_of_the_command_line(args: list[str], said: str, tmp_path: Path) -> None:
+    run = generate(*args, cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (2, ""), run.stdout + run.stderr
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
