@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 from support.nvml import MIB, gpu, nvml_in_process, script
 from support.processes import free_port
 
+from inferaudit.catalog import load_catalog
 from inferaudit.collect.gpu import FACT_NAMES, collect_gpus, only_of_cluster
 from inferaudit.collect.gpu_fields import FIELDS
 from inferaudit.collect.gpu_page import gpus_on, operator_nodes, xid_watch
 from inferaudit.errors import UsageError
+from inferaudit.evaluate import evaluate
 from inferaudit.exposition import MetricFamily, MetricSample, parse_exposition
 from inferaudit.facts.gpu import FACTS, Gpu
-from inferaudit.model import Fact, FactErrorKind
+from inferaudit.model import Fact, FactErrorKind, Outcome, Snapshot, Target
 from inferaudit.plan import GpuPlan
+from inferaudit.policy import Policy
 
 H100 = "NVIDIA H100 80GB HBM3"
 IDENTITY = {"node", "index", "uuid", "sources", "lost", "error", "unsupported", "reasons"}
@@ -354,6 +357,18 @@ def test_of_a_whole_clusters_page_only_its_nodes_count() -> None:
     none = only_of_cluster(asked(text), ["c"])["nvml.gpus"].error
     assert none is not None
     assert none.remedy == "--gpus-node NAME"
+
+
+def test_what_an_exporter_leaves_out_is_one_finding() -> None:
+    facts = asked(page({**OLD, "CLOCK_THROTTLE_REASONS": 0, "ECC_DBE_VOL_TOTAL": 0}))
+    snapshot = Snapshot(collected_at="2026-01-01T00:00:00Z", target=Target(), facts=facts)
+    findings = evaluate(load_catalog(), snapshot, Policy(scope=["gpu"]))
+    one = next(f for f in findings if f.check == "gpu-exporter-fields")
+    assert one.outcome is Outcome.UNKNOWN
+    assert one.cause is None
+    of_the_gpu = [f for f in findings if f.outcome is Outcome.UNKNOWN and (f.subject or "").startswith("gpu/")]
+    assert len(of_the_gpu) > 10
+    assert {f.cause for f in of_the_gpu} == {one.fingerprint}
 
 
 _NAMES = sorted({name for field in FIELDS for name in field.metrics} | {"DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"})

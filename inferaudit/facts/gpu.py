@@ -159,7 +159,14 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def silence(self) -> tuple[str, str] | None:
         """The finding that explains why nothing more is told: for a judgement's `cause`."""
-        return ("gpu-lost", self.subject) if self.lost or self.error else None
+        if self.lost or self.error:
+            return ("gpu-lost", self.subject)
+        return ("gpu-exporter-fields", f"node/{self.node}") if self.sources == ("DCGM",) else None
+
+    @property
+    def untold(self) -> dict[str, str]:
+        """Fields that are None where nothing says that the GPU does not have them, with the reason."""
+        return {name: why for name, why in self.reasons.items() if name not in self.unsupported}
 
     def lacks(self, field: str) -> bool:
         """True when the hardware does not have it, as against not telling: MIG parents refuse what they do have."""
