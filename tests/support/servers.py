@@ -95,9 +95,10 @@ def _run(name: str, recipe: _Recipe, folder: Path, environment: Mapping[str, str
     processes = Processes(folder)
     quiet = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"}
     processes.start(name, Path(program), *arguments, env={**quiet, **(recipe.environment or {}), **environment})
+    metrics = f"http://127.0.0.1:{ports[recipe.metrics_port]}/metrics"
     try:
-        processes.until(f"{name} on {url}", lambda: is_ready(url + recipe.ready), timeout_s=READY_S)
-        metrics = f"http://127.0.0.1:{ports[recipe.metrics_port]}/metrics"
+        for page in (url + recipe.ready, metrics):  # Triton opens them one after the other
+            processes.until(f"{name} at {page}", lambda page=page: is_ready(page), timeout_s=READY_S)
         yield ModelServer(name, url, metrics, recipe.models, folder)
     finally:
         groups = [process.pid for process in processes.running.values()]
@@ -113,6 +114,15 @@ def is_ready(url: str) -> bool:
         return ask("GET", url, timeout_s=1.0)[0] == 200
     except (OSError, http.client.HTTPException):
         return False
+
+
+def until(what: str, true: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+    """Return once it is true; TimeoutError when it never is."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.05)
 
 
 def ask(method: str, url: str, body: bytes | None = None, *, timeout_s: float = 10.0) -> tuple[int, str]:
