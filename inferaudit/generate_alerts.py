@@ -26,7 +26,7 @@ from inferaudit.generators import (
     who,
 )
 from inferaudit.rules_file import AlertRule, Generated, Group, RecordingRule, group_name
-from inferaudit.runtime_registry import MetricConcept, MetricName
+from inferaudit.runtime_registry import MetricConcept, MetricName, runtimes
 from inferaudit.slo import Objective
 
 QUEUE_DEPTH = 50
@@ -245,6 +245,9 @@ def _notes(service: Service) -> Iterator[str]:
     yield "`inferaudit generate slo` writes the burn-rate groups alone; load one of the two files."
     if service.gpus:
         yield "GPU rules read dcgm-exporter."
+        inside = [n for n in service.runtime.recognise.wraps if "gpu_memory_fraction" in runtimes()[n].settings]
+        if inside and service.runtime.kind != "llm":
+            yield f"With {' or '.join(inside)} inside, which preallocates, delete InferenceGpuMemoryFull."
     if not service.namespace:
         yield (
             "No namespace is set: the rules speak of every service of this runtime; narrow them with --namespace "

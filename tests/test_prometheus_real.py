@@ -121,14 +121,16 @@ def alert(rules: Rules, name: str) -> dict[str, Any]:
     return found
 
 
-def audit(servers: Monitoring, folder: Path, manifest: Path, *skip: str) -> dict[str, set[str]]:
-    """Check ids by outcome, of those that judge monitoring and are not skipped."""
+def audit(servers: Monitoring, folder: Path, manifest: Path | None, *skip: str) -> dict[str, set[str]]:
+    """Check ids by outcome, of those that judge monitoring and are not skipped; without a manifest of metrics alone."""
     out, policy = folder / "report.json", folder / "inferaudit.yaml"
-    policy.write_text(yaml.safe_dump({"slo": OBJECTIVES, "target": {"namespace": NAMESPACE}}))
+    target = {"target": {"namespace": NAMESPACE}} if manifest else {}  # a namespace is one to look at in a cluster
+    policy.write_text(yaml.safe_dump({"slo": OBJECTIVES, **target}))
     command = [
-        sys.executable, "-m", "inferaudit.cli.app", "run", "-f", policy, "--manifests", manifest,
+        sys.executable, "-m", "inferaudit.cli.app", "run", "-f", policy,
+        *(["--manifests", manifest, "--scope", "cluster,metrics"] if manifest else ["--scope", "metrics"]),
         "--prometheus", servers.prometheus, "--alertmanager", servers.alertmanager,
-        "--scope", "cluster,metrics", "-o", f"json={out}", "--no-progress", *(f"--skip={name}" for name in skip),
+        "-o", f"json={out}", "--no-progress", *(f"--skip={name}" for name in skip),
     ]  # fmt: skip
     run = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
     assert out.exists(), run.stderr
@@ -225,6 +227,19 @@ def test_alerts_that_reach_nobody(servers: Monitoring, manifest: Path, tmp_path:
     servers.route(REACHES_NOBODY)
     outcomes = audit(servers, tmp_path, manifest)
     assert outcomes["fail"] - NOT_OF_THE_RULES == {"metrics-receiver", "metrics-alertmanager-wired"}
+
+
+def test_metrics_alone_tell_what_is_deaf_broken_and_heard_by_nobody(servers: Monitoring, tmp_path: Path) -> None:
+    """Without a workload or a namespace all rules over what model servers export are looked at."""
+    rules = good_rules()
+    deaf(rules)
+    broken(rules)
+    servers.load(yaml.safe_dump(rules))
+    servers.route(REACHES_NOBODY)
+    outcomes = audit(servers, tmp_path, None, "metrics-alertmanager-wired")
+    told = {"metrics-alert-can-fire", "metrics-rule-health", "metrics-receiver"}
+    assert outcomes["fail"] - NOT_OF_THE_RULES == told
+    assert "metrics-scrape-interval" in outcomes["pass"]
 
 
 def test_no_rules_at_all(servers: Monitoring, manifest: Path, tmp_path: Path) -> None:
