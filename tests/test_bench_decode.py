@@ -153,3 +153,18 @@ def test_hostile_bodies_are_classified_never_raised(body: bytes, stream: bool, a
 def test_plain_answers(api: str, body: bytes, error: str | None) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     assert decode((0, 0, 0, 1, 2, None, head + body, None, None, None), protocol(api), False).error == error
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens", "error"),
+    [
+        (b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", 2, None),  # text, as BentoML's generators send it
+        (b"b\r\ndata: one\n\n\r\nb\r\ndata: two\n\n\r\n0\r\n\r\n", 2, None),
+        (b"11\r\n: hi\n\ndata: one\n\n\r\n0\r\n\r\n", 1, None),
+        (b"0\r\n\r\n", 0, "empty_stream"),
+    ],
+)
+def test_an_event_stream_in_name_only_is_read_as_text(body: bytes, tokens: int, error: str | None) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    response = decode(_Received(head + body, []).raw(), protocol("custom"), True)
+    assert (len(response.tokens), response.error) == (tokens, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import ssl
 import subprocess
@@ -28,7 +29,7 @@ from inferaudit.model import Fact, FactErrorKind
 from inferaudit.plan import EndpointPlan, HttpAuth
 from inferaudit.snapshot import decode_fact
 
-MODELS = {"triton": "double", "torchserve": "tiny", "mlserver": "tiny"}
+MODELS = {"torchserve": "tiny"}  # the others list theirs
 NOT_ASKED = {"ray-serve", "bentoml", "unknown", "kserve"}  # nothing tells what their models take
 
 
@@ -267,6 +268,28 @@ def test_bad_requests_are_sent_once_each_and_only_when_asked_for() -> None:
     assert not any(p.leak for p in probes.values())
     assert probes["cancelled"].freed is True
     assert len(server.posts()) == 2 + len(probes)
+
+
+def test_a_tensor_that_does_not_fill_its_shape_is_tried_once() -> None:
+    def infer(body: bytes) -> bytes:
+        tensors = json.loads(body)["inputs"] if body.endswith(b"}") else []
+        filled = all(math.prod(t["shape"]) == len(t["data"]) for t in tensors)
+        return recorded("triton/infer") if filled else recorded("triton/err_shape")
+
+    with Replay({**SERVERS["triton"], "POST /v2/models/double/infer": infer}) as server:
+        facts = collect(server, active=True)
+    assert facts["endpoint.target"].value.model == "double"
+    probes = {p.kind: p for p in facts["endpoint.active"].value}
+    assert set(probes) == {"malformed", "empty", "bad_shape", "unknown_model"}
+    assert probes["bad_shape"].status == 500
+
+
+@pytest.mark.parametrize(("listing", "served"), [(b"[]", []), (b"[1, null, {}]", None), (b'{"error":"no"}', None)])
+def test_a_repository_without_models_and_one_that_tells_nothing(listing: bytes, served: list[str] | None) -> None:
+    with Replay({**SERVERS["triton"], "POST /v2/repository/index": whole(listing)}) as server:
+        fact = collect(server)["endpoint.models"]
+    assert fact.value == served
+    assert (fact.error is None) is (served is not None)
 
 
 def test_an_unauthorised_request_is_tried_where_there_is_a_key_to_leave_out() -> None:
