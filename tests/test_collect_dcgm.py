@@ -222,7 +222,7 @@ def test_xids_are_counted_or_held_by_the_gauge_or_not_told() -> None:
     since_start = xid_watch([], quiet)
     assert since_start is not None
     assert (since_start.window_s, since_start.events) == (None, ())
-    assert since_start.period == "since the exporter started"
+    assert since_start.period == "on 1 GPUs since their exporter started"
     assert xid_watch([], [*quiet, *read(page({"GPU_TEMP": 40}, 1))]) is None, "a GPU without a gauge is not quiet"
     assert xid_watch([], read(page({"XID_ERRORS": 31}))) is None, "one XID known is not all known"
 
