@@ -260,6 +260,22 @@ def endpoint() -> Iterator[str]:
     server.server_close()
 
 
+def test_a_healthy_endpoint_that_meets_its_slo_is_go_for_what_was_asked(endpoint: str, tmp_path: Path) -> None:
+    flags = ["--url", endpoint, "--load", "sla", "--slo", "ttft_p99=5s", "--scope", "endpoint,load"]
+    run = inferaudit("run", *flags, "-o", f"json={tmp_path}/r.json", "-o", "terminal")
+    assert run.returncode == 0, run.stdout[:3000]
+    assert run.stdout.startswith("This verdict covers endpoint, load; it does not cover cluster, gpu, metrics.")
+    (row,) = [o for o in json.loads((tmp_path / "r.json").read_text())["sla"]["objectives"] if o["target"]]
+    assert row["outcome"] == "pass"
+    assert row["samples"] >= 368  # fewer have no upper bound of a P99
+    whole = inferaudit("run", *flags[:2], "--load", "smoke", *flags[4:6], "-o", "json")
+    assert (whole.returncode, json.loads(whole.stdout)["verdict"]) == (3, "INCOMPLETE")
+    broken = inferaudit(
+        "run", *flags[:2], "--load", "sla", "--slo", "ttft_p99=1ms", "--scope", "endpoint,load", "-o", "json"
+    )
+    assert (broken.returncode, json.loads(broken.stdout)["verdict"]) == (1, "NO_GO")
+
+
 def test_ctrl_c_during_the_load_keeps_what_was_measured(endpoint: str, tmp_path: Path) -> None:
     policy = tmp_path / "p.yaml"
     policy.write_text("load: {profile: sla, concurrency: 2, duration: 60s}\nslo: {ttft_p99: 5s}\n")

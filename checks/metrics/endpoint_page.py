@@ -5,7 +5,7 @@ from inferaudit.api import Evidence, FactErrorKind, Judgement, Severity, Snapsho
 
 @check(
     title="The server exports metrics",
-    severity=Severity.HIGH,
+    severity=Severity.MEDIUM,
     needs=("endpoint.target", "endpoint.runtime"),
     optional=("endpoint.metrics_page",),
     remediation="Switch metrics on (SGLang `--enable-metrics`, llama.cpp `--metrics`), or give --metrics-url.",

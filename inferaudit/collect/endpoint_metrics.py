@@ -39,8 +39,12 @@ def metrics_facts(
     try:
         families = parse_exposition(reply.text, content_type)
     except CollectError as error:
+        # Where nobody named the page, an answer that is none (a route that takes any path) is as good as a 404. A page
+        # that says it is one and cannot be read is a failure all the same.
+        claims = bool(plan.metrics_url) or "version=0.0.4" in content_type or "openmetrics" in content_type
+        kind = FactErrorKind.FAILED if claims else FactErrorKind.NO_TARGET
         reason = f"GET {scrub(route)}: {scrub(str(error))}"
-        return _none(FactError(FactErrorKind.FAILED, reason, "metrics page", remedy="--metrics-url URL"))
+        return _none(FactError(kind, reason, "metrics page", remedy="--metrics-url URL"))
     if not any(family.samples for family in families):
         return _none(_missing(plan, profile, route, reply, scrub))
     clean = [_clean(family, scrub) for family in families]
