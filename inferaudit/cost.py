@@ -100,8 +100,11 @@ def _per_1000(per_second: float, tokens_per_s: float | None) -> float | None:
 
 
 def traffic_of(benchmark: Mapping[str, Any] | None) -> Traffic:
-    """The rates of a report's ``benchmark``; tokens of an average good request times the request rate."""
-    if not benchmark:
+    """The rates of a report's ``benchmark``; tokens of an average good request times the request rate.
+
+    Nothing is known where the client, and not the service, set the rate.
+    """
+    if not benchmark or client_set_the_rate(benchmark):
         return Traffic()
     rate, ok = benchmark.get("request_rate"), (benchmark.get("requests") or {}).get("ok")
     given = (benchmark.get("tokens") or {}).get("input")
@@ -111,6 +114,11 @@ def traffic_of(benchmark: Mapping[str, Any] | None) -> Traffic:
         input_tokens_per_s=given / ok * rate if given is not None and ok and rate else None,
         output_tokens_per_s=benchmark.get("token_rate"),
     )
+
+
+def client_set_the_rate(benchmark: Mapping[str, Any] | None) -> bool:
+    """True where the load generator was the bottleneck of the rate: the service may do more, nobody knows how much."""
+    return "request_rate" in (((benchmark or {}).get("client") or {}).get("falsifies") or ())
 
 
 def cost_section(
@@ -130,6 +138,7 @@ def cost_section(
     """
     traffic = traffic_of(benchmark)
     hourly, price, no_price = _price(cost, products)
+    limited = "the client was the bottleneck of this one: --workers auto" if client_set_the_rate(benchmark) else ""
     figures = None
     if hourly and gpus and traffic.rate_per_s:
         figures = cost_figures(
@@ -146,7 +155,7 @@ def cost_section(
         for words, known in (
             (no_price or "the price of a GPU-hour (--hourly, cost.hourly_usd or cost.cloud in the policy)", hourly),
             ("the number of GPUs (cost.gpus, or a workload that asks for them)", gpus),
-            ("a measured request rate (--load)", traffic.rate_per_s),
+            (f"a measured request rate ({limited or '--load'})", traffic.rate_per_s),
         )
         if not known
     ]

@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 
 from inferaudit import snapshot as snapshots
+from inferaudit.advice import advice_section
 from inferaudit.catalog import Catalog
 from inferaudit.checklist_rows import checklist_section, unattested
 from inferaudit.cost import cost_section
+from inferaudit.decisions import decisions_section, governance_section
 from inferaudit.evaluate import UNREAD, Selection, evaluate
 from inferaudit.inventory import inventory_section, target_section
 from inferaudit.model import Finding, Outcome, Report, Snapshot, Verdict
@@ -39,7 +41,16 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
         verdict = Verdict.INCOMPLETE
     target = target_section(snapshot)
     inventory = inventory_section(snapshot, findings)
-    gpus = policy.cost.gpus or sum(g["count"] for g in target["gpus"]) or None
+    sla = sla_section(snapshot, policy)
+    cost = cost_section(
+        cost=policy.cost,
+        gpus=policy.cost.gpus or sum(g["count"] for g in target["gpus"]) or None,
+        products=[gpu["product"] for gpu in target["gpus"]],
+        models=[target["model"]] if target["model"] else [model["id"] for model in inventory["models"] or ()],
+        benchmark=benchmark,
+        collected_at=snapshot.collected_at,
+        interruption_tolerant=policy.service.interruption_tolerant,
+    )
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": verdict.value,
@@ -63,21 +74,16 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
         "summary": _summary(findings),
         "findings": [_finding(f, snapshot) for f in findings],
         "checklists": checklists,
-        "sla": sla_section(snapshot, policy),
+        "sla": sla,
         "benchmark": benchmark,
         "scorecard": scorecard_section(
             findings, catalog, checklists, models=None if inventory["models"] is None else len(inventory["models"])
         ),
-        "cost": cost_section(
-            cost=policy.cost,
-            gpus=gpus,
-            products=[gpu["product"] for gpu in target["gpus"]],
-            models=[target["model"]] if target["model"] else [model["id"] for model in inventory["models"] or ()],
-            benchmark=benchmark,
-            collected_at=snapshot.collected_at,
-            interruption_tolerant=policy.service.interruption_tolerant,
-        ),
+        "cost": cost,
         "inventory": inventory,
+        "advice": advice_section(snapshot, policy, target, benchmark),
+        "decisions": decisions_section(policy, benchmark, cost, sla),
+        "governance": governance_section(policy, snapshot.collected_at),
     }
     return Report(data)
 

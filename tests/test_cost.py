@@ -53,9 +53,7 @@ def section(cost: Cost | None = None, **over: Any) -> dict[str, Any]:
         (1.10, 4, 10, "$0.000122", "$122.22", "$3,212"),
     ],
 )
-def test_the_examples_to_the_digit(
-    hourly: float, gpus: int, rate: float, each: str, million: str, month: str
-) -> None:
+def test_the_examples_to_the_digit(hourly: float, gpus: int, rate: float, each: str, million: str, month: str) -> None:
     figures = cost_figures(hourly_usd=hourly, gpus=gpus, rate_per_s=rate)
     assert f"${figures.per_request_usd:.6f}" == each
     assert f"${figures.per_million_usd:,.2f}" == million
@@ -143,6 +141,13 @@ def test_nothing_is_computed_out_of_nothing(over: dict[str, Any], said: str) -> 
     assert cost["per_request_usd"] is None
     assert cost["per_million_usd"] is None
     assert cost["savings"]["per_million_usd"] is None
+
+
+def test_a_rate_that_the_client_set_is_not_the_services() -> None:
+    cost = section(benchmark={**BENCHMARK, "client": {"falsifies": ["request_rate"]}})
+    assert cost["per_request_usd"] is None
+    assert "the client was the bottleneck" in cost["reason"]
+    assert section(benchmark={**BENCHMARK, "client": {"falsifies": ["itl_ms"]}})["per_request_usd"] is not None
 
 
 def test_without_goodput_there_is_no_cost_of_a_good_request() -> None:

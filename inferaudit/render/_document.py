@@ -103,6 +103,9 @@ class Document(msgspec.Struct, frozen=True):
     scorecard: dict[str, Any] = {}
     cost: dict[str, Any] = {}
     inventory: dict[str, Any] = {}
+    advice: tuple[dict[str, Any], ...] = ()
+    decisions: tuple[dict[str, Any], ...] = ()
+    governance: dict[str, Any] = {}
 
     @property
     def scope_sentence(self) -> str:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from inferaudit import escape
 from inferaudit.model import Report
+from inferaudit.render import _advice as advice
 from inferaudit.render import _costs as costs
 from inferaudit.render import _document as d
 from inferaudit.render._charts import budget, charts
@@ -94,6 +95,10 @@ def _page(document: d.Document, scale: float) -> str:
             together=costs.together(document),
             hosted_prices=costs.hosted_prices(document),
             list_prices=costs.list_prices(document),
+            advice=advice.advice_rows(document),
+            decisions=advice.decision_rows(document),
+            governance=advice.governance_parts(document, round(50 * scale)),
+            kpis=advice.kpi_line(document),
             waived=[f for f in document.findings if f.waiver][: round(200 * scale)],
             command=_command(document),
             policy=escape.block(yaml.safe_dump(document.policy, allow_unicode=True), 20_000) if document.policy else "",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from inferaudit.escape import line, markdown, markdown_block, markdown_code, web_link
 from inferaudit.model import Outcome, Report, Verdict
+from inferaudit.render._advice import advice_rows, decision_rows
 from inferaudit.render._costs import cost_figures, cost_inputs, hosted_prices, lever_rows, together
 from inferaudit.render._document import (
     HEADLINES,
@@ -90,6 +91,10 @@ def _sections(document: Document) -> Iterable[tuple[str, str]]:
         yield "measured load", _details("Measured load", _load(document))
     if cost_figures(document):
         yield "cost", _details("Cost", _cost(document))
+    said = [row for row in (*advice_rows(document), *decision_rows(document)) if row.style != "unknown"]
+    if said:
+        body = "\n".join(f"- **{markdown(r.title)}** {markdown(r.status)}: {markdown(r.text, 600)}" for r in said)
+        yield "advice", _details("Advice and decisions", body)
     yield "coverage", _coverage(document)
     for group, findings in by_group(f for f in standing(document) if not f.gates).items():
         bad = sum(f.status in ("fail", "unknown", "review") for f in findings)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from inferaudit.escape import ascii_only, block, line
 from inferaudit.model import Outcome, Report, Severity, Verdict
+from inferaudit.render._advice import advice_rows
 from inferaudit.render._costs import cost_figures, lever_rows, together
 from inferaudit.render._document import (
     HEADLINES,
@@ -107,6 +108,10 @@ def _parts(document: Document, width: int) -> Iterable[RenderableType]:
     if cost_figures(document):
         yield _title("Cost")
         yield from _cost(document)
+    changes = [row for row in advice_rows(document) if row.status == "change"]
+    if changes:
+        yield _title("Advice")
+        yield from (_bullet(f"{row.title} {row.text}", "→", "bold green") for row in changes)
     rest = [f for f in standing(document) if not f.gates]
     if rest:
         yield _title("Everything else" if blocking else "What was checked")
