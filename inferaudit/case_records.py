@@ -1,7 +1,8 @@
 """Request records written by hand, for case files: groups of like requests instead of columns of integers.
 
 ``load.records: {stage: sustained, groups: [{count: 3000, ttft_ms: 100, e2e_ms: 900, tokens: 16, itl_ms: 20},
-{count: 2, e2e_ms: 5, error: http_5xx}]}``. Requests of a group are `every_ms` (1 by default) apart.
+{count: 2, e2e_ms: 5, error: http_5xx}]}``. Requests of a group are `every_ms` (1 by default) apart, or due at once
+where that is 0, and begin `gap_ms` after the group before. A group may name a ``stage`` of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     status: int = 200
     error: str = ""
     every_ms: float = 1.0
+    gap_ms: float = 0.0
+    stage: str = ""
+    late_ms: float = 0.0
+    cached_tokens: int | None = None
+    connect_ms: float | None = None
+    stated: bool = True
 
 
 class _Records(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,22 +45,26 @@ class _Records(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def records_from_groups(value: Mapping[str, Any]) -> RecordTable:
     """The table that `value` describes; msgspec's ValidationError names a wrong field."""
     spec = msgspec.convert(value, _Records)
+    stages = tuple(dict.fromkeys(group.stage or spec.stage for group in spec.groups)) or (spec.stage,)
     columns: dict[str, array[int]] = {name: array("q") for name in COLUMNS}
     errors = tuple(dict.fromkeys(["", *(g.error for g in spec.groups)]))
-    gaps: Counter[int] = Counter()
+    gaps: dict[str, Counter[int]] = {name: Counter() for name in stages}
     now = 0
     for group in spec.groups:
+        stage = group.stage or spec.stage
+        now += int(group.gap_ms * _MS)
         for _ in range(group.count):
             now += int(group.every_ms * _MS)
-            for name, entry in _row(group, now, len(columns["number"]), errors).items():
+            row = _row(group, now, len(columns["number"]), errors)
+            for name, entry in (row | {"stage": stages.index(stage)}).items():
                 columns[name].append(entry)
             if group.itl_ms is not None and group.tokens and not group.error:
-                gaps[int(group.itl_ms * 1000)] += group.tokens - 1
+                gaps[stage][int(group.itl_ms * 1000)] += group.tokens - 1
     return RecordTable(
-        stages=(spec.stage,),
+        stages=stages,
         errors=errors,
         columns=columns,
-        itl_us={spec.stage: [list(pair) for pair in sorted(gaps.items())]},
+        itl_us={name: [list(pair) for pair in sorted(table.items())] for name, table in gaps.items()},
     )
 
 
@@ -61,16 +72,15 @@ def _row(group: _Group, now: int, number: int, errors: tuple[str, ...]) -> dict[
     row = dict.fromkeys(COLUMNS, ABSENT)
     end = now + int(group.e2e_ms * _MS)
     row |= {
-        "stage": 0,
         "number": number,
         "worker": 0,
         "scheduled_ns": now,
-        "sent_ns": now,
+        "sent_ns": now + int(group.late_ms * _MS),
         "first_byte_ns": now,
         "end_ns": end,
         "status": group.status,
         "error": errors.index(group.error),
-        "stated": 1,
+        "stated": int(group.stated),
         "bytes": 100,
         "token_events": group.tokens or 0,
     }
@@ -81,4 +91,8 @@ def _row(group: _Group, now: int, number: int, errors: tuple[str, ...]) -> dict[
         row["output_tokens"] = group.tokens
     if group.input_tokens is not None:
         row["input_tokens"] = group.input_tokens
+    if group.connect_ms is not None:
+        row["connect_ns"] = int(group.connect_ms * _MS)
+    if group.cached_tokens is not None:
+        row["cached_tokens"] = group.cached_tokens
     return row
