@@ -16,6 +16,9 @@ from support import servers
 from support.llamacpp import loading_llamacpp, start_llamacpp
 from support.servers import ModelServer, ask
 
+from inferaudit.collect.endpoint import collect_endpoint
+from inferaudit.plan import EndpointPlan
+
 pytestmark = [pytest.mark.xdist_group("servers"), pytest.mark.timeout(120)]
 
 REQUESTS = 40
@@ -195,6 +198,14 @@ def test_a_service_that_is_live_and_not_ready(tmp_path: Path) -> None:
         (tmp_path / "body.json").write_text(ROWS)
         flags = ["--api", "custom", "--template", tmp_path / "body.json"]
         assert set(bench(f"{server.url}/predict", *flags)["errors"]) == {"http_503"}
+
+
+def test_an_open_port_where_nothing_is_answered_is_one_cause(tmp_path: Path) -> None:
+    with servers.start("bentoml", tmp_path, loading=True, LOAD_SECONDS="600") as server:
+        facts = collect_endpoint(EndpointPlan(url=server.url, timeout_s=1.0), environ={})
+    reasons = {fact.error.reason for name, fact in facts.items() if fact.error is not None}
+    assert len(reasons) == 1
+    assert "answers nothing within 1 s" in reasons.pop()
 
 
 def test_refusals_under_overload_are_refusals(tmp_path: Path) -> None:

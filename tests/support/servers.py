@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -76,16 +77,21 @@ class _Recipe:
     metrics_port: int = 0
 
 
-def start(name: str, folder: Path, **environment: str) -> contextlib.AbstractContextManager[ModelServer]:
+def start(
+    name: str, folder: Path, *, loading: bool = False, **environment: str
+) -> contextlib.AbstractContextManager[ModelServer]:
     """Run the server `name` with its sample models until the block ends; `environment` reaches the models' code.
 
+    With `loading` the block begins as soon as the port is open, ready or not.
     :class:`MissingServerError` where it is not installed; ProcessError, with its log, where it does not get ready.
     """
-    return _run(name, RECIPES[name], folder, environment)
+    return _run(name, RECIPES[name], folder, environment, loading)
 
 
 @contextmanager
-def _run(name: str, recipe: _Recipe, folder: Path, environment: Mapping[str, str]) -> Iterator[ModelServer]:
+def _run(
+    name: str, recipe: _Recipe, folder: Path, environment: Mapping[str, str], loading: bool
+) -> Iterator[ModelServer]:
     home = installed(name)
     ports = [free_port() for _ in range(recipe.ports)]
     if recipe.files is not None:
@@ -97,7 +103,9 @@ def _run(name: str, recipe: _Recipe, folder: Path, environment: Mapping[str, str
     processes.start(name, Path(program), *arguments, env={**quiet, **(recipe.environment or {}), **environment})
     metrics = f"http://127.0.0.1:{ports[recipe.metrics_port]}/metrics"
     try:
-        for page in (url + recipe.ready, metrics):  # Triton opens them one after the other
+        if loading:
+            processes.until(f"{name} on port {ports[0]}", lambda: _is_open(ports[0]), timeout_s=READY_S)
+        for page in () if loading else (url + recipe.ready, metrics):  # Triton opens them one after the other
             processes.until(f"{name} at {page}", lambda page=page: is_ready(page), timeout_s=READY_S)
         yield ModelServer(name, url, metrics, recipe.models, folder)
     finally:
@@ -114,6 +122,11 @@ def is_ready(url: str) -> bool:
         return ask("GET", url, timeout_s=1.0)[0] == 200
     except (OSError, http.client.HTTPException):
         return False
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(what: str, true: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
