@@ -139,15 +139,19 @@ def test_what_the_files_do_not_hold_is_unknown_of_a_cluster_and_no_question_of_t
     assert verdict([OK, asks], seen, scope=["manifests"]) is Verdict.GO
 
 
-def test_a_denied_read_is_one_finding_that_gates_and_explains_the_rest() -> None:
+STALLED = FactError(FactErrorKind.FAILED, "the list of nodes stalled after 40 000", verb="list", resource="nodes")
+
+
+@pytest.mark.parametrize("error", [DENIED, STALLED], ids=["denied", "stalled in the middle of a list"])
+def test_a_denied_or_failed_read_is_one_finding_that_gates_and_explains_the_rest(error: FactError) -> None:
     blind = [make(f"a-{i}", [passed("x", "right")], needs=("cluster.nodes",), severity=Severity.LOW) for i in range(3)]
     findings = evaluate(
-        catalog(OK, *blind), snapshot(cluster__nodes=DENIED), Policy.model_validate({"scope": ["cluster"]})
+        catalog(OK, *blind), snapshot(cluster__nodes=error), Policy.model_validate({"scope": ["cluster"]})
     )
     causes = [f for f in findings if f.check == "audit-collection"]
     assert len(causes) == 1
     assert causes[0].gates
-    assert "may not list nodes" in causes[0].message
+    assert error.reason in causes[0].message
     assert all(
         f.cause == causes[0].fingerprint and not f.gates
         for f in findings
