@@ -1,4 +1,4 @@
-"""Roles of stages and their readings: the names are those the built-in profiles use, and nothing is read from nothing."""
+"""Roles of stages and their readings: the names are those of the profiles, and nothing is read from nothing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _result(*stages: LoadStage, url: str = "http://127.0.0.1:8000") -> LoadResul
 def test_every_role_is_a_stage_of_the_full_profile() -> None:
     full = profile_stages("full")
     names = {stage.name for stage in full}
-    roles = {getattr(load_stages, name) for name in "COLD SUSTAINED BURST OVERLOAD MIXED REPEAT SOAK".split()}
-    assert roles <= names
+    roles = load_stages
+    assert {roles.COLD, roles.SUSTAINED, roles.BURST, roles.OVERLOAD, roles.MIXED, roles.REPEAT, roles.SOAK} <= names
     assert any(name.startswith(load_stages.STEP_PREFIX) for name in names)
     assert any(stage.search and f"{stage.name}-" == load_stages.KNEE_PREFIX for stage in full)
 
@@ -71,7 +71,7 @@ def test_tokens_that_one_answer_does_not_tell_are_no_rate() -> None:
     assert token_rate(records, SUSTAINED) is None
 
 
-@given(st.integers(1, 50), st.integers(20, 400), st.integers(1, 200))
+@given(st.integers(1, 12), st.integers(20, 60), st.integers(1, 200))
 def test_a_closed_loop_keeps_its_streams_busy(streams: int, rounds: int, latency_ms: int) -> None:
     group = {"count": rounds * streams, "e2e_ms": latency_ms, "every_ms": latency_ms / streams}
     busy = streams_busy(records_from_groups({"groups": [group]}), SUSTAINED)
