@@ -25,8 +25,8 @@ demo: $(VENV)/.demo
 	$(BIN)/inferaudit demo
 
 tools:
-	@for tool in go cc kubectl chromium promtool openssl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	  [ -z "$$missing" ] || { echo "make test also needs:$$missing (Debian: golang, gcc, kubernetes-client, chromium, prometheus)"; exit 1; }
+	@for tool in go cc kubectl openssl chromium promtool prometheus prometheus-alertmanager; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { echo "make test also needs:$$missing (Debian: golang, gcc, kubernetes-client, openssl, chromium, prometheus, prometheus-alertmanager)"; exit 1; }
 
 ## make controlplane  build etcd, the Kubernetes control plane and KWOK into a cache folder (KUBEBUILDER_ASSETS overrides)
 controlplane:

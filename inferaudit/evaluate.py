@@ -102,7 +102,7 @@ def _outside(check: Check, scope: Sequence[Scope]) -> Judgement | None:
     words = check_words(check) - {Scope.PROCESS}
     covered = set(scope)
     if Scope.MANIFESTS in covered and Scope.CLUSTER not in covered:
-        if any(fact_specs()[name].live for name in check.needs):
+        if any(fact_specs()[name].live and fact_specs()[name].scope is Scope.CLUSTER for name in check.needs):
             return not_applicable(None, "outside the scope: it needs a live cluster and the scope is manifests")
         covered.add(Scope.CLUSTER)
     missing = sorted(words - covered)

@@ -16,7 +16,7 @@ from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.cli.gpu_probe import proposed_probe, run_proposal
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import UsageError
-from inferaudit.model import Check, Fact, Snapshot, Target
+from inferaudit.model import Check, Fact, Scope, Snapshot, Target
 from inferaudit.plan import HttpAuth
 from inferaudit.planning import Asked, collect_plan, overridden, words
 from inferaudit.policy import Policy, load_policy
@@ -169,11 +169,14 @@ def with_history(snapshot: Snapshot, policy: Policy, store: str) -> Snapshot:
 
 
 def _asked(flags: Flags, policy: Policy) -> Asked:
-    # The kubeconfig's current context is used only when a namespace or workload names what to look at there.
-    named = policy.target.context or ((policy.target.namespace or policy.target.workload) and not flags.manifests)
+    # The kubeconfig's current context is used only when a namespace or workload names what to look at there, and no
+    # cluster at all where the scope leaves it out, unless a context is given.
+    target = policy.target
+    in_scope = {Scope.CLUSTER, Scope.MANIFESTS} & set(policy.scope)
+    named = in_scope and (target.namespace or target.workload) and not flags.manifests
     return Asked(
         kubeconfig=flags.kubeconfig,
-        use_cluster=bool(named) and (bool(policy.target.context) or not flags.manifests),
+        use_cluster=bool(target.context or named),
         manifests=tuple(flags.manifests),
         stdin=sys.stdin.read() if "-" in flags.manifests else None,
         gpus=flags.gpus,
