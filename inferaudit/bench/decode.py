@@ -15,7 +15,7 @@ import msgspec
 
 from inferaudit.bench.answers import NO_TOKEN, Answer
 from inferaudit.bench.protocols import Protocol
-from inferaudit.bench.raw import Raw
+from inferaudit.bench.raw import Raw, whole
 
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
 _JSON_TYPES = (b"application/json", b"text/json", b"+json")
@@ -46,7 +46,7 @@ class Response:
 
 def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
     """The whole story of one request."""
-    number, scheduled, sent, first, end, error, kept, pieces, marks, connect = raw
+    number, scheduled, sent, first, end, error, kept, pieces, marks, connect = whole(raw)
     head, body, marks, pieces = _parts(kept, pieces, marks, end)
     status, fields = _head(head)
     answer = Answer()

@@ -19,9 +19,10 @@ from inferaudit.bench.clock import ANCILLARY_BYTES, STAMP, ClockReading, Timer
 from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
 from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import Endpoint
-from inferaudit.bench.limits import Reuse, Timeouts, closed_as, is_stale, too_large
+from inferaudit.bench.framing import learn
+from inferaudit.bench.limits import MAX_HEAD_BYTES, Reuse, Timeouts, closed_as, is_stale, too_large
 from inferaudit.bench.pacing import Pacer
-from inferaudit.bench.raw import CANCELLED, Raw
+from inferaudit.bench.raw import CANCELLED, SHORT_BYTES, Raw
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
 
 BUFFER_BYTES = 262_144
@@ -59,6 +60,8 @@ class Engine:
         if self._timer.works:
             self.connections.poller.register(self._timer.fd, READ)
         self._waiting: deque[tuple[int, int]] = deque()
+        self._known: dict[int, bytes] = {}  # heads of whole answers by the answer's size
+        self._same = b""  # the last of them: services under test often say the same thing
 
     def warm(self, count: int, stop: Callable[[], bool]) -> str | None:
         """Open `count` connections, a few at a time, before any clock starts; the error class of the first failure."""
@@ -134,6 +137,8 @@ class Engine:
         """The hot path: one read for each ready connection."""
         by_fd, report, unpack = self.connections.by_fd, self.report, STAMP.unpack
         lags, buffers, view, timer = report.lags, self._buffers, self._view, self._timer.fd
+        known, reuse, backlog, following, same = self._known, self.reuse, self.backlog, self.pacer.following, self._same
+        keep = backlog.queue.append
         for fd, mask in events:
             connection = by_fd.get(fd)
             if connection is None:
@@ -176,6 +181,22 @@ class Engine:
                     continue
                 if not data:
                     continue
+            if not connection.first and connection.out is None and connection.requests > 1 and reuse.wanted:
+                head = known.get(len(data))
+                if head is not None and data.startswith(head):  # the whole answer in one read, its framing known
+                    if data == same:
+                        data = same  # kept once
+                    else:
+                        self._same = same = data
+                        backlog.bytes += len(data)
+                    keep((connection.index, connection.scheduled, connection.sent, stamp, data))
+                    backlog.bytes += SHORT_BYTES
+                    report.completed += 1
+                    reuse.worked += 1
+                    number = following()
+                    if number is None or not self._send(connection, number, stamp):
+                        self._go_on(connection, stamp, number)
+                    continue
             pieces, done = connection.pieces, connection.done
             in_head = not pieces
             try:
@@ -186,16 +207,13 @@ class Engine:
                     continue
                 connection.requests = -1  # complete, but followed by bytes of nothing: not to be used again
             if (
-                done == _ONE_KEPT_ALIVE
+                done
                 and not connection.first
+                and done == _ONE_KEPT_ALIVE
                 and len(pieces) < 2
-                and data[9:10] == b"2"
-                and connection.out is None
                 and connection.requests > 0
-                and self.reuse.wanted
             ):
-                self._answered(connection, stamp, data)
-                continue
+                learn(known, data)
             if not connection.first:
                 connection.first = stamp
             if in_head:
@@ -204,22 +222,8 @@ class Engine:
             connection.marks.append((stamp, len(pieces)))
             if done:
                 self._complete(connection, stamp)
-            elif too_large(connection):
+            elif connection.size > MAX_HEAD_BYTES and too_large(connection):
                 self._finish(connection, stamp, "malformed_http")
-
-    def _answered(self, connection: Connection, stamp: int, data: bytes) -> None:
-        """The usual case, short: the whole answer came in one read, and the connection goes on."""
-        connect = connection.connect_ns if connection.requests == 1 else None
-        backlog = self.backlog
-        backlog.queue.append(
-            (connection.index, connection.scheduled, connection.sent, stamp, stamp, None, data, None, None, connect)
-        )
-        backlog.bytes += len(data) + 400
-        self.report.completed += 1
-        self.reuse.worked += 1
-        connection.pieces.clear()
-        connection.done.clear()
-        self._go_on(connection, stamp)
 
     def _complete(self, connection: Connection, stamp: int) -> None:
         """A response is whole: keep it and, in a closed loop, send the next request at once."""
@@ -235,14 +239,14 @@ class Engine:
         self._keep(connection, stamp, None)
         self.reuse.worked += connection.requests > 1
         connection.clear()
-        self._go_on(connection, stamp)
-
-    def _go_on(self, connection: Connection, stamp: int) -> None:
-        """The connection is free: in a closed loop the stream's next request goes out on it at once."""
         number = self.pacer.following()
+        if number is None or not self._send(connection, number, stamp):
+            self._go_on(connection, stamp, number)
+
+    def _go_on(self, connection: Connection, stamp: int, number: int | None) -> None:
+        """The stream's next request could not be sent on this connection, or there is none and it is free."""
         if number is not None:
-            if not self._send(connection, number, stamp):
-                self._open(number, stamp)
+            self._open(number, stamp)
             return
         self.in_flight -= 1
         connection.state = IDLE

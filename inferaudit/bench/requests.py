@@ -9,7 +9,7 @@ from typing import Any
 
 from inferaudit.bench.endpoint import Endpoint, request_head
 from inferaudit.bench.protocols import Protocol, to_json
-from inferaudit.bench.tokens import Distribution, prompt, prompter
+from inferaudit.bench.tokens import ODD, WORD_BYTES, Distribution, parts, prompt, prompter
 from inferaudit.errors import UsageError
 
 _MARK = "\ue000inferaudit-prompt\ue001"
@@ -47,9 +47,9 @@ def builder(
     head = request_head(endpoint, route, headers, accept) + f"X-Request-Id: {run_id}-".encode()
     words = seed ^ nonce
     plain = not (dataset or template or repeat or fixed_body) and lengths[0].fixed and lengths[1].fixed
-    parts = to_json(api.body(model, _MARK, int(lengths[1].values[0]), stream)).split(_MARK.encode()) if plain else []
-    if len(parts) == 2 and api.name != "openai-rerank":
-        return _unvaried(head, parts[0], parts[1], base, prompter(int(lengths[0].values[0]), words))
+    around = to_json(api.body(model, _MARK, int(lengths[1].values[0]), stream)).split(_MARK.encode()) if plain else []
+    if len(around) == 2 and api.name != "openai-rerank":
+        return _unvaried(head, around[0], around[1], base, int(lengths[0].values[0]), words)
     body = _body(api, model, stream, (seed, words), lengths, dataset, template, fixed_body)
 
     def build(number: int) -> bytes:
@@ -60,17 +60,34 @@ def builder(
     return build
 
 
-def _unvaried(
-    head: bytes, before: bytes, after: bytes, base: int, prompt_of: Callable[[int], bytes]
-) -> Callable[[int], bytes]:
-    """The usual case, short: requests that differ in nothing but id and prompt."""
-    around = len(before) + len(after)
+def _unvaried(head: bytes, before: bytes, after: bytes, base: int, tokens: int, seed: int) -> Callable[[int], bytes]:
+    """The usual case, short: requests that differ in nothing but id and prompt, put together from parts."""
+    if tokens <= 4:
+        prompt_of = prompter(tokens, seed)
+
+        def build_short(number: int) -> bytes:
+            number += base
+            content = b"%s%s%s" % (before, prompt_of(number), after)
+            return b"%s%d\r\nContent-Length: %d\r\n\r\n%s" % (head, number, len(content), content)
+
+        return build_short
+    of = parts(tokens, seed)
+    salt, kept, words, around = of.salt, of.kept, WORD_BYTES, len(before) + 4
+    rests: dict[int, tuple[bytes, int]] = {}
 
     def build(number: int) -> bytes:
         number += base
-        text = prompt_of(number)
-        length = around + len(text)
-        return b"%s%d\r\nContent-Length: %d\r\n\r\n%s%s%s" % (head, number, length, before, text, after)
+        mixed = (number * ODD + salt) & 0xFFFFFFFF  # of.mixed, where a call costs as much as what it does
+        a, b, c, d = words[mixed & 0xFF], words[mixed >> 8 & 0xFF], words[mixed >> 16 & 0xFF], words[mixed >> 24]
+        found = rests.get(mixed % kept)
+        if found is None:
+            rest = of.rest(mixed % kept) + after
+            found = rests[mixed % kept] = rest, around + len(rest)
+        rest, length = found
+        length += len(a) + len(b) + len(c) + len(d)
+        return b"%s%d\r\nContent-Length: %d\r\n\r\n%s%s %s %s %s %s" % (
+            head, number, length, before, a, b, c, d, rest,
+        )  # fmt: skip
 
     return build
 

@@ -95,31 +95,49 @@ def parse_distribution(text: str, flag: str = "--input-tokens") -> Distribution:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Prompts of more than four words: four that tell numbers below 2³² apart, and a rest that is kept for others.
+
+    The bytes of `mixed` choose the four words, its remainder by `kept` the rest. There are few rests, so that they
+    stay in a core's own cache: fetching them from memory took as long as all else of a request.
+    """
+
+    salt: int
+    kept: int
+    words: int
+    seed: int
+
+    def mixed(self, number: int) -> int:
+        """An odd factor: a bijection of the numbers below 2³²."""
+        return (number * ODD + self.salt) & 0xFFFFFFFF
+
+    def opening(self, number: int) -> bytes:
+        """The first four words."""
+        return b" ".join(_words(self.mixed(number)))
+
+    def rest(self, place: int) -> bytes:
+        """All words but the first four."""
+        return _cut(self.seed, place, self.words - 4)
+
+
+def parts(tokens: int, seed: int) -> Parts:
+    """The parts of prompts of `tokens` words."""
+    return Parts(_salt(seed), _KEPT_RESTS if tokens < _LONG else 1, tokens, seed)
+
+
 def prompter(tokens: int, seed: int) -> Callable[[int], bytes]:
     """A function from request number to a prompt of `tokens` words (ASCII).
 
     The first four words differ from those of every other number below 2³².
     """
-    salt = seed * 0x85EBCA6B + 0x1B873593
     if tokens <= 4:
-        return lambda number: b" ".join(_words(number * _ODD + salt)[:tokens])
-    tails: dict[int, bytes] = {}
-    kept = _KEPT_TAILS if tokens < _LONG else 1  # at most some 50 MB
-    words = _BYTES
+        return lambda number: b" ".join(_words(number * ODD + _salt(seed))[:tokens])
+    of = parts(tokens, seed)
+    rest = lru_cache(of.kept)(of.rest)
 
     def prompt_of(number: int) -> bytes:
-        mixed = (number * _ODD + salt) & 0xFFFFFFFF  # an odd factor: a bijection
-        place = mixed % kept
-        tail = tails.get(place)
-        if tail is None:
-            tail = tails[place] = _cut(seed, place, tokens - 4)
-        return b"%s %s %s %s %s" % (
-            words[mixed & 0xFF],
-            words[mixed >> 8 & 0xFF],
-            words[mixed >> 16 & 0xFF],
-            words[mixed >> 24],
-            tail,
-        )
+        return b"%s %s" % (of.opening(number), rest(of.mixed(number) % of.kept))
 
     return prompt_of
 
@@ -129,14 +147,19 @@ def prompt(number: int, tokens: int, seed: int) -> bytes:
     return _prompter(tokens, seed)(number)
 
 
+def _salt(seed: int) -> int:
+    return seed * 0x85EBCA6B + 0x1B873593
+
+
 def _words(mixed: int) -> tuple[bytes, bytes, bytes, bytes]:
-    return _BYTES[mixed & 0xFF], _BYTES[mixed >> 8 & 0xFF], _BYTES[mixed >> 16 & 0xFF], _BYTES[mixed >> 24 & 0xFF]
+    words = WORD_BYTES
+    return words[mixed & 0xFF], words[mixed >> 8 & 0xFF], words[mixed >> 16 & 0xFF], words[mixed >> 24 & 0xFF]
 
 
 _prompter = lru_cache(maxsize=32)(prompter)
-_BYTES = tuple(word.encode() for word in WORDS)
-_ODD = 0x9E3779B1
-_KEPT_TAILS = 4096
+WORD_BYTES = tuple(word.encode() for word in WORDS)
+ODD = 0x9E3779B1
+_KEPT_RESTS = 256
 _FILLER_WORDS = 16384
 _LONG = 2048
 
