@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from inferaudit.cli.progress import Reporter
-from inferaudit.cli.session import Flags, _header_env, effective_policy
+from inferaudit.cli.session import Flags, header_pairs, effective_policy
 from inferaudit.errors import UsageError
 from inferaudit.generators import Service
 from inferaudit.plan import HttpAuth
@@ -105,7 +105,7 @@ def _seen(url: str, metrics_url: str, auth: HttpAuth, reporter: Reporter) -> tup
 
 
 def _auth(flags: Flags) -> HttpAuth:
-    return HttpAuth(_header_env(flags.header_env), flags.api_key_env, flags.ca, flags.insecure)
+    return HttpAuth(header_pairs(flags.header_env), flags.api_key_env, flags.ca, flags.insecure)
 
 
 def _is_metric(text: str) -> bool:

@@ -184,11 +184,11 @@ def _asked(flags: Flags, policy: Policy) -> Asked:
         dcgm_url=flags.dcgm,
         active=flags.active,
         golden=flags.golden,
-        auth=HttpAuth(_header_env(flags.header_env), flags.api_key_env, flags.ca, flags.insecure),
+        auth=HttpAuth(header_pairs(flags.header_env), flags.api_key_env, flags.ca, flags.insecure),
     )
 
 
-def _header_env(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def header_pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     pairs = []
     for value in values:
         name, equals, variable = value.partition("=")
