@@ -99,7 +99,10 @@ Hourly = Annotated[
     float | None, typer.Option("--hourly", help="Price of one GPU-hour in USD, for the cost.", rich_help_panel=JUDGE)
 ]
 Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask before load on a remote address.", rich_help_panel=LOAD)
+    bool,
+    typer.Option(
+        "--yes", "-y", help="Do not ask before load on a remote address, nor before --gpus pods.", rich_help_panel=LOAD
+    ),
 ]
 SnapshotOut = Annotated[
     Path | None, typer.Option("--snapshot", help="Keep the snapshot in this file.", rich_help_panel=OUTPUT)
