@@ -31,6 +31,7 @@ Concern = Literal[
 
 _LATENCY = (
     r"latency|_duration|time_to_first_token|ttft|first_response|inter_token|time_per_output_token|response_time|request_seconds"
+    r"|request_summary_us"
     r"|predict_seconds|upstream_rq_time"
 )
 _EXPRESSIONS: Mapping[str, str] = {

@@ -137,9 +137,11 @@ def _from_files(profile: Runtime, files: Mapping[str, str]) -> dict[SettingConce
         keys = [key.rpartition(".")[2] for key in setting.config]
         keys += [flag.lstrip("-") for flag in setting.flags if flag.startswith("--")]
         for name, text in files.items():
+            # Triton's text format may write several settings on one line, in braces.
+            start = r'^(?:[^#\n]*[\s{])?"?' if name.endswith(".pbtxt") else r'^[\s{"]*'
             for key in keys:
                 spelt = "[-_]".join(re.escape(part) for part in re.split(r"[-_]", key))
-                if hit := re.search(rf'(?m)^[\s{{"]*{spelt}"?[ \t]*([:=\[{{])[ \t]*"?([^\s",#}}]*)', text):
+                if hit := re.search(rf'(?m){start}{spelt}"?[ \t]*([:=\[{{])[ \t]*"?([^\s",#}}]*)', text):
                     value, source = hit[2], f"{name}: {key}"
                     off = value.lower() in ("false", "off")
                     found.setdefault(concept, SettingValue(concept=concept, value=value, source=source, off=off))

@@ -15,6 +15,12 @@ def test_the_right_service_is_right(tmp_path: Path) -> None:
     assert [corpus.describe(finding) for finding in findings if corpus.troubling(finding)] == []
 
 
+@pytest.mark.parametrize("service", corpus.SERVICES)
+def test_another_right_service_is_right(service: str, tmp_path: Path) -> None:
+    findings = corpus.audit_of(service, tmp_path)
+    assert [corpus.describe(finding) for finding in findings if corpus.troubling(finding)] == []
+
+
 def test_there_are_enough_faults() -> None:
     assert len(FAULTS) >= 100
     assert sum(bool(fault.missing) for fault in FAULTS) <= 5

@@ -2,13 +2,14 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.engine_args import serving_engines
+from inferaudit.subjects import object_subject
 
 
 @check(
     title="The engine asks for a key",
     severity=Severity.LOW,
     needs=("workload.containers",),
-    optional=("service.configmaps",),
+    optional=("service.configmaps", "service.trafficpolicies"),
     remediation=(
         "Set the key from a Secret (for vLLM the variable VLLM_API_KEY), or keep the engine behind a gateway that "
         "authenticates and a NetworkPolicy."
@@ -18,9 +19,13 @@ from inferaudit.engine_args import serving_engines
 def auth(snapshot: Snapshot) -> Iterator[Judgement]:
     """Inside the cluster every pod reaches the engine's own port, past the gateway that authenticates.
 
-    A key on the engine is the second lock; a NetworkPolicy that lets in the gateway alone is another.
+    A key on the engine is the second lock; a NetworkPolicy that lets in the gateway alone is another, and so is
+    the mesh that asks every caller.
     """
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    name = "service.trafficpolicies"
+    policies = snapshot.fact(name) if snapshot.error(name) is None else ()
+    mesh = [object_subject(policy) for policy in policies if policy.get("kind") == "AuthorizationPolicy"]
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("auth"), engine.profile.settings.get("auth")
@@ -31,6 +36,9 @@ def auth(snapshot: Snapshot) -> Iterator[Judgement]:
             yield not_applicable(subject, f"{engine.title} has no authentication of its own", seen)
         elif setting and not setting.off:
             yield passed(subject, f"a key is asked for ({setting.source})", seen)
+        elif mesh:
+            shown = Evidence("AuthorizationPolicy", mesh, "who may call")
+            yield passed(subject, f"{mesh[0]} has the mesh ask who calls", shown)
         elif known.default == "on" and not setting:
             yield passed(subject, f"{engine.title} asks for a token by default", seen)
         else:

@@ -4,7 +4,10 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 from inferaudit.engine_args import quantised_as, serving_engines
 
 _FULL = frozenset({"float32", "float", "fp32", "f32", "float64", "double", "tf32"})
-_HALF = frozenset({"bfloat16", "bf16", "float16", "fp16", "half", "f16", "fp8", "float8", "int8"})
+_HALF = frozenset({"bfloat16", "bf16", "float16", "fp16", "half", "f16", "fp8", "float8", "int8"}) | {
+    "type_fp16",
+    "type_bf16",
+}  # what a model in Triton takes and gives
 
 
 @check(

@@ -20,24 +20,28 @@ from inferaudit.gpu_table import GpuSpec, named_gpu, node_gpu
 from inferaudit.kube.types import Node, Workload
 from inferaudit.model_shapes import ModelShape, shape_from_name
 from inferaudit.placement import gpu_product, usable_nodes
+from inferaudit.pod_state import is_current, is_ready, pod_name
 
 
 @check(
     title="The model fits the GPUs it is given",
     severity=Severity.HIGH,
     needs=("workload", "workload.containers", "cluster.nodes"),
-    optional=("service.configmaps",),
+    optional=("service.configmaps", "workload.pods"),
     remediation="Quantise the weights, shorten the context, or ask for more or larger GPUs (`inferaudit capacity`).",
 )
 def model_fits(snapshot: Snapshot, *, default_context: int = 4096) -> Iterator[Judgement]:
     """Weights that leave no room for one request's KV cache end in an out-of-memory error at start or at first use.
 
     The size is computed from the model's name, its quantisation and the nodes it may run on, and named with its
-    assumptions; what comes out within 5 % of the limit is left for a person to measure.
+    assumptions; what comes out within 5 % of the limit is left for a person to measure. Where the name tells no size, a
+    pod that is ready proves that the model was loaded.
     """
     workload = snapshot.fact("workload")
     nodes = usable_nodes(workload, snapshot.fact("cluster.nodes"))
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else ()
+    serving = [pod_name(pod) for pod in pods if is_current(pod) and is_ready(pod)]
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject, gpus = container["subject"], container["gpus"] * workload.pods_per_replica
         model = engine.value("model") or ""
@@ -46,6 +50,11 @@ def model_fits(snapshot: Snapshot, *, default_context: int = 4096) -> Iterator[J
             yield not_applicable(subject, "asks for no GPU", Evidence("gpus", container["gpus"]))
         elif shape is None:
             seen = Evidence("model", model or None, "a name that states its size")
+            if serving:
+                yield passed(
+                    subject, f"{serving[0]} has loaded it", Evidence("pods that are ready", len(serving), ">= 1")
+                )
+                continue
             yield review(
                 subject, "the model's size is not stated by its name: size it with `inferaudit capacity`", seen
             )

@@ -10,7 +10,7 @@ from inferaudit.entrypoints import rate_limits
     title="The rate of each caller is limited",
     severity=Severity.LOW,
     needs=("workload", "workload.containers", "service.trafficpolicies"),
-    optional=("service.ingresses",),
+    optional=("service.ingresses", "service.configmaps"),
     remediation="Add a rate limit at the gateway, by key or address; limit the engine's queue as well.",
     references=(
         "https://gateway.envoyproxy.io/docs/tasks/traffic/global-rate-limit/",
@@ -26,7 +26,8 @@ def rate_limit(snapshot: Snapshot) -> Iterator[Judgement]:
     workload = snapshot.fact("workload")
     ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else []
     found = rate_limits(ingresses, snapshot.fact("service.trafficpolicies"))
-    engines = serving_engines(snapshot.fact("workload.containers"))
+    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    engines = serving_engines(snapshot.fact("workload.containers"), maps)
     queues = [e.settings["queue_limit"] for _, e in engines if "queue_limit" in e.settings]
     seen = Evidence("rate limits", found or [f"{q.source} = {q.value}" for q in queues], "at least one")
     if found:

@@ -6,7 +6,7 @@ used quota with requests), so that a fault in one object shows where it would sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .patches import Object
@@ -30,9 +30,9 @@ def of_kind(objects: Iterable[Object], kind: str) -> list[Object]:
 
 def start(objects: list[Object]) -> list[Object]:
     """With node conditions, bound claims, ReplicaSets and pods, the latter scheduled and Ready where they fit."""
-    objects = [_stamped(obj) for obj in objects]
+    objects = [stamped(obj) for obj in objects]
     for node in of_kind(objects, "Node"):
-        node["status"].setdefault("conditions", [_condition(t, *said) for t, said in HEALTHY_NODE.items()])
+        node["status"].setdefault("conditions", [condition(t, *said) for t, said in HEALTHY_NODE.items()])
     for claim in of_kind(objects, "PersistentVolumeClaim"):
         claim.setdefault("status", _claim_status(claim, objects))
     made: list[Object] = []
@@ -40,21 +40,13 @@ def start(objects: list[Object]) -> list[Object]:
         made += _daemon_pods(daemon_set, of_kind(objects, "Node"))
     for deployment in of_kind(objects, "Deployment"):
         made += _deployment_pods(deployment, of_kind(objects, "Node"), made)
+    for stateful_set in of_kind(objects, "StatefulSet"):
+        made += _stateful_pods(stateful_set, of_kind(objects, "Node"), made)
     return [*objects, *made]
 
 
-def settle(objects: list[Object]) -> list[Object]:
-    """With the statuses that follow from the pods: owners, endpoints, budgets, quotas."""
-    pods = of_kind(objects, "Pod")
-    objects = [*objects, *(_endpoints(service, objects) for service in of_kind(objects, "Service"))]
-    for obj in objects:
-        status = _STATUS.get(obj["kind"])
-        if status is not None:
-            obj["status"] = {**status(obj, pods), **(obj.get("status") or {})}
-    return objects
-
-
-def _stamped(obj: Object) -> Object:
+def stamped(obj: Object) -> Object:
+    """With what the API server adds on creation."""
     meta = obj["metadata"]
     meta.setdefault("creationTimestamp", "2026-11-01T00:00:00Z")
     meta.setdefault("uid", f"uid-{obj['kind'].lower()}-{meta['name']}")
@@ -67,7 +59,8 @@ def _stamped(obj: Object) -> Object:
     return obj
 
 
-def _condition(kind: str, status: str, reason: str = "", message: str = "", at: str = STARTED) -> Object:
+def condition(kind: str, status: str, reason: str = "", message: str = "", at: str = STARTED) -> Object:
+    """A condition as statuses hold them."""
     said = {"type": kind, "status": status, "reason": reason, "message": message}
     return {key: value for key, value in said.items() if value} | {"lastTransitionTime": at}
 
@@ -98,7 +91,7 @@ def _deployment_pods(owner: Object, nodes: list[Object], others: list[Object]) -
             "namespace": meta["namespace"],
             "labels": labels,
             "annotations": {"deployment.kubernetes.io/revision": "1", **meta.get("annotations", {})},
-            "ownerReferences": [_owner(owner)],
+            "ownerReferences": [owner_reference(owner)],
         },
         "spec": {
             "replicas": spec.get("replicas", 1),
@@ -106,7 +99,7 @@ def _deployment_pods(owner: Object, nodes: list[Object], others: list[Object]) -
             "template": {**spec["template"], "metadata": {**spec["template"]["metadata"], "labels": labels}},
         },
     }
-    _stamped(replica_set)
+    stamped(replica_set)
     pods: list[Object] = []
     for suffix in SUFFIXES[: spec.get("replicas", 1)]:
         node = _schedule(spec["template"]["spec"], nodes, [*others, *pods], pods)
@@ -114,7 +107,30 @@ def _deployment_pods(owner: Object, nodes: list[Object], others: list[Object]) -
     return [replica_set, *pods]
 
 
-def _owner(obj: Object) -> Object:
+def _stateful_pods(owner: Object, nodes: list[Object], others: list[Object]) -> list[Object]:
+    """Pods, and the bound claim of each template for each of them."""
+    meta, spec = owner["metadata"], owner["spec"]
+    pods: list[Object] = []
+    claims: list[Object] = []
+    for number in range(spec.get("replicas", 1)):
+        name = f"{meta['name']}-{number}"
+        node = _schedule(spec["template"]["spec"], nodes, [*others, *pods], pods)
+        pods.append(_pod(owner, owner, name, node))
+        for template in spec.get("volumeClaimTemplates", ()):
+            wanted = template["spec"]
+            status = {
+                "phase": "Bound",
+                "accessModes": wanted["accessModes"],
+                "capacity": wanted["resources"]["requests"],
+            }
+            head = {"name": f"{template['metadata']['name']}-{name}", "namespace": meta["namespace"]}
+            claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": head, "spec": wanted}
+            claims.append(stamped({**claim, "status": status}))
+    return [*pods, *claims]
+
+
+def owner_reference(obj: Object) -> Object:
+    """What an object that `obj` made says of it."""
     meta = obj["metadata"]
     return {
         "apiVersion": obj["apiVersion"],
@@ -139,12 +155,12 @@ def _pod(owner: Object, template_of: Object, name: str, node: Object | None) -> 
             "namespace": owner["metadata"]["namespace"],
             "labels": labels,
             "creationTimestamp": STARTED,
-            "ownerReferences": [_owner(owner)],
+            "ownerReferences": [owner_reference(owner)],
         },
         "spec": {**template["spec"], **({"nodeName": node["metadata"]["name"]} if node else {})},
         "status": _running(template["spec"], name) if node else _unscheduled(),
     }
-    return _stamped(pod)
+    return stamped(pod)
 
 
 def _running(spec: Mapping[str, Any], name: str) -> Object:
@@ -154,7 +170,7 @@ def _running(spec: Mapping[str, Any], name: str) -> Object:
         "podIP": f"10.244.0.{sum(name.encode()) % 250 + 1}",
         "qosClass": "Burstable",
         "startTime": STARTED,
-        "conditions": [_condition(each, "True", at=READY if "Ready" in each[-5:] else STARTED) for each in true],
+        "conditions": [condition(each, "True", at=READY if each.endswith("Ready") else STARTED) for each in true],
         "containerStatuses": [
             {
                 "name": container["name"],
@@ -173,7 +189,7 @@ def _running(spec: Mapping[str, Any], name: str) -> Object:
 
 def _unscheduled() -> Object:
     message = "0/5 nodes are available: 5 node(s) didn't match Pod's node affinity/selector."
-    return {"phase": "Pending", "conditions": [_condition("PodScheduled", "False", "Unschedulable", message)]}
+    return {"phase": "Pending", "conditions": [condition("PodScheduled", "False", "Unschedulable", message)]}
 
 
 def _schedule(spec: Mapping[str, Any], nodes: list[Object], placed: list[Object], own: list[Object]) -> Object | None:
@@ -184,15 +200,14 @@ def _schedule(spec: Mapping[str, Any], nodes: list[Object], placed: list[Object]
 
     def free(node: Object) -> float:
         here = [pod for pod in placed if pod["spec"].get("nodeName") == node["metadata"]["name"]]
-        return float(node["status"]["allocatable"].get("nvidia.com/gpu", 0)) - sum(
-            map(_gpus, (p["spec"] for p in here))
-        )
+        return float(node["status"]["allocatable"].get("nvidia.com/gpu", 0)) - sum(map(gpus, (p["spec"] for p in here)))
 
-    fits = [n for n in nodes if _selected(spec, n) and not _untolerated(spec, n) and free(n) >= _gpus(spec)]
+    fits = [n for n in nodes if _selected(spec, n) and not _untolerated(spec, n) and free(n) >= gpus(spec)]
     return min(fits, key=lambda node: (load(own, node), load(placed, node)), default=None)
 
 
-def _gpus(spec: Mapping[str, Any]) -> float:
+def gpus(spec: Mapping[str, Any]) -> float:
+    """GPUs that a pod is limited to."""
     limits = (container.get("resources", {}).get("limits", {}) for container in spec["containers"])
     return sum(float(each.get("nvidia.com/gpu", 0)) for each in limits)
 
@@ -215,161 +230,3 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     if toleration.get("operator", "Equal") == "Exists":
         return toleration.get("key") in (None, "", taint["key"])
     return toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", "")
-
-
-def ready(pod: Object) -> bool:
-    """Whether the pod's Ready condition is True."""
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
-
-
-def _labelled(selector: Mapping[str, str] | None, pod: Object) -> bool:
-    labels = pod["metadata"].get("labels", {})
-    return bool(selector) and all(labels.get(key) == value for key, value in (selector or {}).items())
-
-
-def _here(obj: Object, pods: list[Object], selector: Mapping[str, str] | None) -> list[Object]:
-    namespace = obj["metadata"].get("namespace")
-    return [pod for pod in pods if pod["metadata"]["namespace"] == namespace and _labelled(selector, pod)]
-
-
-def _endpoints(service: Object, objects: list[Object]) -> Object:
-    meta, spec = service["metadata"], service["spec"]
-    nodes = {node["metadata"]["name"]: node for node in of_kind(objects, "Node")}
-    pods = [pod for pod in _here(service, of_kind(objects, "Pod"), spec.get("selector")) if pod["spec"].get("nodeName")]
-    ports = [(port, _port_number(port.get("targetPort", port["port"]), pods)) for port in spec.get("ports", ())]
-    slice_ = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": f"{meta['name']}-vn4g2",
-            "namespace": meta["namespace"],
-            "labels": {**meta.get("labels", {}), "kubernetes.io/service-name": meta["name"]},
-            "ownerReferences": [_owner(service)],
-        },
-        "addressType": "IPv4",
-        "endpoints": [
-            {
-                "addresses": [pod["status"].get("podIP", "10.244.0.1")],
-                "conditions": {"ready": ready(pod), "serving": ready(pod), "terminating": False},
-                "nodeName": pod["spec"]["nodeName"],
-                "targetRef": {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": meta["namespace"]},
-                "zone": nodes[pod["spec"]["nodeName"]]["metadata"]["labels"].get("topology.kubernetes.io/zone", ""),
-            }
-            for pod in pods
-        ],
-        "ports": [
-            {"name": port.get("name", ""), "port": number, "protocol": "TCP"} for port, number in ports if number
-        ],
-    }
-    return _stamped(slice_)
-
-
-def _port_number(target: Any, pods: list[Object]) -> int | None:
-    if isinstance(target, int):
-        return target
-    named = [
-        p for pod in pods for c in pod["spec"]["containers"] for p in c.get("ports", ()) if p.get("name") == target
-    ]
-    return int(named[0]["containerPort"]) if named else None
-
-
-def _of_owner(kind: str, obj: Object, pods: list[Object]) -> list[Object]:
-    wanted = f"{obj['metadata']['name']}-{HASH}" if kind == "Deployment" else obj["metadata"]["name"]
-    return [
-        pod
-        for pod in pods
-        if pod["metadata"]["namespace"] == obj["metadata"]["namespace"]
-        and any(owner["name"] == wanted for owner in pod["metadata"].get("ownerReferences", ()))
-    ]
-
-
-def _deployment_status(obj: Object, pods: list[Object]) -> Object:
-    own = _of_owner(obj["kind"], obj, pods)
-    up = sum(map(ready, own))
-    wanted = obj["spec"].get("replicas", 1)
-    enough = up >= wanted
-    conditions = [
-        _condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
-        if enough
-        else _condition(
-            "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
-        ),
-        _condition("Progressing", "True", "NewReplicaSetAvailable" if enough else "ReplicaSetUpdated"),
-    ]
-    counts = {"replicas": len(own), "updatedReplicas": len(own), "readyReplicas": up, "availableReplicas": up}
-    missing = {} if enough else {"unavailableReplicas": wanted - up}
-    return {"observedGeneration": obj["metadata"]["generation"], **counts, **missing, "conditions": conditions}
-
-
-def _replica_set_status(obj: Object, pods: list[Object]) -> Object:
-    own = _of_owner("ReplicaSet", obj, pods)
-    up = sum(map(ready, own))
-    return {"replicas": len(own), "readyReplicas": up, "availableReplicas": up, "observedGeneration": 1}
-
-
-def _daemon_set_status(obj: Object, pods: list[Object]) -> Object:
-    own = _of_owner("DaemonSet", obj, pods)
-    up = sum(map(ready, own))
-    return {
-        "desiredNumberScheduled": len(own),
-        "currentNumberScheduled": len(own),
-        "updatedNumberScheduled": len(own),
-        "numberReady": up,
-        "numberAvailable": up,
-        "numberMisscheduled": 0,
-        "observedGeneration": 1,
-    }
-
-
-def _budget_status(obj: Object, pods: list[Object]) -> Object:
-    spec = obj["spec"]
-    own = _here(obj, pods, spec.get("selector", {}).get("matchLabels"))
-    up = sum(map(ready, own))
-    if "minAvailable" in spec:
-        wanted = _share(spec["minAvailable"], len(own))
-    else:
-        wanted = max(0, len(own) - _share(spec.get("maxUnavailable", 1), len(own)))
-    allowed = max(0, up - wanted)
-    condition = _condition(
-        "DisruptionAllowed", "True" if allowed else "False", "SufficientPods" if allowed else "InsufficientPods"
-    )
-    return {
-        "currentHealthy": up,
-        "desiredHealthy": wanted,
-        "disruptionsAllowed": allowed,
-        "expectedPods": len(own),
-        "observedGeneration": 1,
-        "conditions": [condition],
-    }
-
-
-def _share(value: int | str, of: int) -> int:
-    """A number or a percentage, rounded up."""
-    return -(-of * int(value.rstrip("%")) // 100) if isinstance(value, str) else value
-
-
-def _quota_status(obj: Object, pods: list[Object]) -> Object:
-    own = [pod for pod in pods if pod["metadata"]["namespace"] == obj["metadata"]["namespace"]]
-    used = {
-        "requests.nvidia.com/gpu": sum(_gpus(pod["spec"]) for pod in own),
-        "requests.cpu": 8 * len(own),
-        "requests.memory": f"{64 * len(own)}Gi",
-        "limits.memory": f"{64 * len(own)}Gi",
-        "persistentvolumeclaims": 1,
-    }
-    hard = obj["spec"]["hard"]
-    return {
-        "hard": hard,
-        "used": {
-            key: f"{used[key]:g}" if isinstance(used[key], float) else str(used[key]) for key in hard if key in used
-        },
-    }
-
-
-_STATUS: dict[str, Callable[[Object, list[Object]], Object]] = {
-    "Deployment": _deployment_status,
-    "ReplicaSet": _replica_set_status,
-    "DaemonSet": _daemon_set_status,
-    "PodDisruptionBudget": _budget_status,
-    "ResourceQuota": _quota_status,
-}

@@ -38,11 +38,12 @@ from inferaudit.model import Fact, Finding, Outcome, Severity, Snapshot, Target
 from inferaudit.plan import ManifestsPlan
 from inferaudit.policy import Policy
 
-from . import controllers, patches
+from . import controllers, patches, statuses
 from .patches import Object
 
 FAULTS = Path(__file__).parent / "faults"
 POLICY = FAULTS.parent / "policy.yaml"
+SERVICES = sorted(path.stem for path in (FAULTS.parent / "services").glob("*.yaml"))
 COLLECTED_AT = "2026-11-22T12:00:00Z"
 _BEFORE_SETTLING = ("pod/", "node/", "event/")
 
@@ -102,11 +103,11 @@ def dump(fault: Fault | None = None) -> list[Object]:
     """Every object of the cluster with the fault in it; without a fault, of the right one."""
     objects = copy.deepcopy(list(_service()))
     if fault is None:
-        return controllers.settle(controllers.start(objects))
+        return statuses.settle(controllers.start(objects))
     objects = controllers.start(patches.apply(objects, fault.patch))
     early = [patch for patch in fault.live if _about(patch).startswith(_BEFORE_SETTLING)]
     late = [patch for patch in fault.live if patch not in early]
-    objects = controllers.settle(patches.apply(objects, early))
+    objects = statuses.settle(patches.apply(objects, early))
     return patches.apply(objects, late)
 
 
@@ -115,12 +116,18 @@ def _about(patch: Mapping[str, Any]) -> str:
 
 
 def audit(
-    objects: Iterable[Object], folder: Path, policy: Mapping[str, Any], logs: Iterable[str] = ()
+    objects: Iterable[Object],
+    folder: Path,
+    policy: Mapping[str, Any],
+    logs: Iterable[str] = (),
+    *,
+    namespace: str = "llm-prod",
+    workload: str = "deployment/chat",
 ) -> tuple[Finding, ...]:
     """The findings of an audit of the dump in the scope `cluster`."""
     path = folder / "dump.json"
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
-    facts = collect_manifests(ManifestsPlan(paths=(str(path),), namespace="llm-prod", workload="deployment/chat"))
+    facts = collect_manifests(ManifestsPlan(paths=(str(path),), namespace=namespace, workload=workload))
     facts |= _asked_of_a_server(facts, list(logs))
     judged = Policy.model_validate({**yaml.safe_load(POLICY.read_text("utf-8")), **policy})
     facts |= collect_attestations(judged.attestations, FAULTS.parent)
@@ -149,13 +156,25 @@ def _asked_of_a_server(facts: Mapping[str, Fact], logs: list[str]) -> dict[str, 
     pods = facts["workload.pods"].value or []
     lines = logs or POD_LOG.splitlines()
     samples = [
-        LogSample(pod=pod["metadata"]["name"], container="server", previous=bool(logs), lines=lines) for pod in pods
+        LogSample(pod=pod["metadata"]["name"], container=each["name"], previous=bool(logs), lines=lines)
+        for pod in pods
+        for each in pod["spec"]["containers"]
     ]
     return {
         "cluster.version": Fact(ClusterVersion(git_version="v1.35.4", major="1", minor="35", platform="linux/amd64")),
         "cluster.crds": Fact(list(served.values())),
         "workload.logs": Fact(samples),
     }
+
+
+def audit_of(service: str, folder: Path) -> tuple[Finding, ...]:
+    """The findings about another right service, ``services/<service>.yaml``, in the cluster of the first."""
+    text = (FAULTS.parent / "services" / f"{service}.yaml").read_text("utf-8")
+    own = [each for each in yaml.safe_load_all(text) if each]
+    workload = next(each for each in own if each["kind"] in ("Deployment", "StatefulSet"))
+    objects = statuses.settle(controllers.start([*copy.deepcopy(list(_service())), *own]))
+    name = f"{workload['kind'].lower()}/{workload['metadata']['name']}"
+    return audit(objects, folder, {}, namespace=workload["metadata"]["namespace"], workload=name)
 
 
 def troubling(finding: Finding, least: Severity = Severity.MEDIUM) -> bool:
