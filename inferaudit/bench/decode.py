@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import httptools
 import msgspec
 
-from inferaudit.bench.answers import NO_TOKEN, Answer
+from inferaudit.bench.answers import NO_TOKEN, UNSTATED, Answer, openai_event
 from inferaudit.bench.protocols import Protocol
 from inferaudit.bench.raw import Raw, whole
+from inferaudit.bench.shape import Shape
 
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
 _JSON_TYPES = (b"application/json", b"text/json", b"+json")
@@ -182,11 +183,17 @@ def _events(
         return
     events = sse_events(body) if framing == "sse" else ((line, at) for line, at in _lines(body) if line)
     bounds = _bounds(pieces, marks)
-    place = 0
+    place, last = 0, len(bounds) - 1
+    shape = Shape() if read is openai_event else None
     for data, offset in events:
-        while bounds[place][0] <= offset and place + 1 < len(bounds):
+        while bounds[place][0] <= offset and place < last:
             place += 1
-        count = read(data, answer)
+        if shape is not None and shape.fits(data):
+            count = UNSTATED
+        else:
+            count = read(data, answer)
+            if shape is not None and count == UNSTATED:
+                shape.learn(data)
         if count != NO_TOKEN:
             tokens.append((bounds[place][1], count))
 
