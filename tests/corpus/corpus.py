@@ -134,8 +134,9 @@ def audit(
     return evaluate(catalog(), Snapshot(COLLECTED_AT, Target(), facts), judged)
 
 
-def _asked_of_a_server(facts: Mapping[str, Fact], logs: list[str]) -> dict[str, Fact]:
-    """What no object holds, and every live audit reads: version, served resources, logs."""
+@cache
+def _served() -> tuple[ApiResource, ...]:
+    """The resources of an API server with the definitions of tests/fixtures/crds."""
     served = {
         (kind.group, kind.name): ApiResource(
             group=kind.group, version="v1", kind=kind.name, resource=kind.plural, namespaced=kind.namespaced
@@ -153,6 +154,11 @@ def _asked_of_a_server(facts: Mapping[str, Fact], logs: list[str]) -> dict[str, 
             resource=names["plural"],
             namespaced=spec["scope"] == "Namespaced",
         )
+    return tuple(served.values())
+
+
+def _asked_of_a_server(facts: Mapping[str, Fact], logs: list[str]) -> dict[str, Fact]:
+    """What no object holds, and every live audit reads: version, served resources, logs."""
     pods = facts["workload.pods"].value or []
     lines = logs or POD_LOG.splitlines()
     samples = [
@@ -162,7 +168,7 @@ def _asked_of_a_server(facts: Mapping[str, Fact], logs: list[str]) -> dict[str, 
     ]
     return {
         "cluster.version": Fact(ClusterVersion(git_version="v1.35.4", major="1", minor="35", platform="linux/amd64")),
-        "cluster.crds": Fact(list(served.values())),
+        "cluster.crds": Fact(list(_served())),
         "workload.logs": Fact(samples),
     }
 
