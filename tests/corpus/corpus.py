@@ -99,6 +99,11 @@ def _service() -> tuple[Object, ...]:
     return tuple(objects)
 
 
+def applied() -> list[Object]:
+    """The right service as its owner applies it: no statuses, no pods."""
+    return [{key: value for key, value in obj.items() if key != "status"} for obj in copy.deepcopy(list(_service()))]
+
+
 def dump(fault: Fault | None = None) -> list[Object]:
     """Every object of the cluster with the fault in it; without a fault, of the right one."""
     objects = copy.deepcopy(list(_service()))
@@ -128,7 +133,8 @@ def audit(
     path = folder / "dump.json"
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
     facts = collect_manifests(ManifestsPlan(paths=(str(path),), namespace=namespace, workload=workload))
-    facts |= _asked_of_a_server(facts, list(logs))
+    if facts["workload.pods"].error is None:
+        facts |= _asked_of_a_server(facts, list(logs))
     judged = Policy.model_validate({**yaml.safe_load(POLICY.read_text("utf-8")), **policy})
     facts |= collect_attestations(judged.attestations, FAULTS.parent)
     return evaluate(catalog(), Snapshot(COLLECTED_AT, Target(), facts), judged)
