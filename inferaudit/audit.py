@@ -33,6 +33,15 @@ _NOT_GIVEN: Mapping[Scope, tuple[str, str]] = {
     Scope.METRICS: ("no Prometheus was given", "give --prometheus URL"),
 }
 
+_ELSEWHERE = Fact(
+    error=FactError(
+        FactErrorKind.NO_TARGET,
+        "the service's GPUs are not this host's, so they could not be sampled under load",
+        source="GPUs under load",
+        remedy="--gpus local on the GPU host",
+    )
+)
+
 
 class Interrupted(Exception):  # noqa: N818  # not an error: the user said stop
     """Ctrl-C or SIGTERM; `code` is the exit code that tells which."""
@@ -214,7 +223,7 @@ def _load(
     if asked and asked.error is None:
         load = replace(load, api=load.api or asked.value.api, model=load.model or asked.value.model)
     progress(f"load: profile {load.profile} on {load.url}")
-    with _gpu_sampling(facts) as sampled:
+    with _gpu_sampling(plan, facts) as sampled:
         try:
             loaded = collect_load(load, progress=load_progress, stop=stop)
         except CollectError as error:
@@ -232,14 +241,24 @@ def _of_this_cluster(facts: Facts) -> Facts:
     return only_of_cluster(facts, [node.name for node in nodes.value])
 
 
+def _seen_here(plan: CollectPlan, gpus: Fact) -> bool:
+    """Whether this host's driver showed the GPUs; an exporter's or a probe's are another host's."""
+    asked = plan.gpu is not None and plan.gpu.mode in ("auto", "local")
+    return asked and any("NVML" in gpu.sources for gpu in gpus.value)
+
+
 @contextmanager
-def _gpu_sampling(facts: Facts) -> Iterator[Facts]:
-    """Sample the GPUs that NVML showed while the block runs; where it showed none, its reason is the samples' too."""
+def _gpu_sampling(plan: CollectPlan, facts: Facts) -> Iterator[Facts]:
+    """Sample the GPUs that NVML showed here while the block runs; where it showed none, the samples have its reason."""
     sampled: Facts = {}
     gpus = facts.get("nvml.gpus")
     if gpus is None or gpus.error is not None:
         if gpus is not None:
             sampled["load.gpu_samples"] = gpus
+        yield sampled
+        return
+    if not _seen_here(plan, gpus):
+        sampled["load.gpu_samples"] = _ELSEWHERE
         yield sampled
         return
     from inferaudit.collect.nvml_sampler import GpuSampler
