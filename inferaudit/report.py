@@ -21,7 +21,7 @@ from inferaudit.checklist_rows import checklist_section, unattested
 from inferaudit.cost import cost_section
 from inferaudit.decisions import decisions_section, governance_section
 from inferaudit.evaluate import UNREAD, Selection, evaluate
-from inferaudit.inventory import inventory_section, target_section
+from inferaudit.inventory import gpus_held, inventory_section, target_section
 from inferaudit.model import Finding, Outcome, Report, Snapshot, Verdict
 from inferaudit.policy import Policy
 from inferaudit.report_file import SCHEMA
@@ -44,7 +44,7 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
     sla = sla_section(snapshot, policy)
     cost = cost_section(
         cost=policy.cost,
-        gpus=policy.cost.gpus or sum(g["count"] for g in target["gpus"]) or None,
+        gpus=policy.cost.gpus or gpus_held(snapshot, target),
         products=[gpu["product"] for gpu in target["gpus"]],
         models=[target["model"]] if target["model"] else [model["id"] for model in inventory["models"] or ()],
         benchmark=benchmark,
