@@ -362,7 +362,7 @@ def test_an_endpoint_that_goes_away_during_the_load(node: Node, fault: str, tmp_
     install(plane, fault, spec(terminationGracePeriodSeconds=1), container(lifecycle=None))
     plane.kubectl("rollout", "status", "deployment/chat", "-n", fault, "--timeout=90s")
     policy = tmp_path / "inferaudit.yaml"
-    text = (SERVICE / "inferaudit.yaml").read_text().replace("requests: 600, duration: 40s", "duration: 20s")
+    text = (SERVICE / "inferaudit.yaml").read_text().replace("requests: 600, duration: 90s", "duration: 20s")
     policy.write_text(text.replace("service/llm/", f"service/{fault}/"))
     flags = ("-f", policy, "--url", url_of(plane, fault), "--api-key-env", "CHAT_KEY", "--scope", "endpoint,load")
     run = start_audit(plane, tmp_path, fault, *flags)

@@ -329,6 +329,11 @@ def documents(folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: 0 if each["kind"] == "Namespace" else 2 if each["kind"] in MAKES_PODS else 1)
 
 
+def _established(plane: ControlPlane) -> bool:
+    found = [obj.get("status", {}).get("conditions") or () for obj in plane.get("crd")["items"]]
+    return all(any(c["type"] == "Established" and c["status"] == "True" for c in each) for each in found)
+
+
 def install_service(plane: ControlPlane) -> None:
     """The complete, correct GPU service of tests/fixtures/service, rolled out on KWOK nodes.
 
@@ -337,7 +342,8 @@ def install_service(plane: ControlPlane) -> None:
     do not run here would say (gateway, autoscaler) is written as status.
     """
     plane.apply(CRDS)
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    # `kubectl wait` breaks on a definition that has no status yet, which a busy machine shows.
+    plane.wait("the definitions to be established", lambda: _established(plane), timeout_s=60)
     objects = documents(SERVICE)
     plane.apply(yaml.safe_dump_all(each for each in objects if each["kind"] not in MAKES_PODS))
     # A pod that waits for its volume has a warning among its events, and this service has none.
