@@ -80,7 +80,9 @@ def _spikes(policy: Policy, benchmark: Mapping[str, Any]) -> Decision:
     """The slowest moment of the run against its median, and how busy the GPUs were."""
     basis, said = [], []
     series = benchmark.get("series") or {}
-    points = [p for p in series.get("timeline") or () if p.get("p99_ms") is not None]
+    # What a warm-up shows is the start, and no spike.
+    warmed = {s.get("name") for s in benchmark.get("stages") or () if not s.get("measured", True)}
+    points = [p for p in series.get("timeline") or () if p.get("p99_ms") is not None and p.get("stage") not in warmed]
     if points:
         worst = max(points, key=lambda p: p["p99_ms"])
         usual = sorted(p["p99_ms"] for p in points)[len(points) // 2]

@@ -319,6 +319,13 @@ def test_spikes_and_idle_gpus() -> None:
     assert "busy 50 % of the time under load, 20 % at the idlest" in row["answer"]
 
 
+def test_a_warm_up_is_no_spike() -> None:
+    timeline = [{"t_s": 0.0, "p99_ms": 900.0, "stage": "warmup"}, {"t_s": 5.0, "p99_ms": 20.0, "stage": "sustained"}]
+    stages = [{"name": "warmup", "measured": False}, {"name": "sustained", "measured": True}]
+    row = answer("spikes", benchmark={"series": {"timeline": timeline}, "stages": stages})
+    assert "at 20 ms" in row["answer"]
+
+
 def test_what_predicts_success_is_what_is_measured() -> None:
     sla = {"objectives": [{"dimension": "ttft_p99", "target": 500, "observed": 400.0, "unit": "ms", "outcome": "pass"},
                           {"dimension": "e2e_p99", "target": None, "observed": 1.0}]}  # fmt: skip

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from inferaudit.catalog import load_catalog
-from inferaudit.model import Report, Snapshot, Target
+from inferaudit.model import FactErrorKind, Outcome, Phase, Report, Scope, Severity, Snapshot, Target, Verdict
 from inferaudit.policy import Policy
 from inferaudit.render import FORMATS, render
 from inferaudit.report import audit_report
@@ -59,6 +59,13 @@ def test_every_key_is_asked_for(key: str) -> None:
     report = data("go")
     del report[key]
     assert errors(report) == [f"$: {key!r} is a required property"]
+
+
+def test_every_word_of_an_enumeration_is_known() -> None:
+    """A kind, severity or outcome added to the model is one of the report's too."""
+    text = json.dumps(SCHEMA)
+    for words in (FactErrorKind, Outcome, Severity, Verdict, Phase, Scope):
+        assert all(f'"{word.value}"' in text for word in words), words
 
 
 @pytest.mark.parametrize(
