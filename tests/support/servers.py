@@ -278,12 +278,14 @@ def main() -> None:
     """``install [NAME…]`` and ``run NAME``."""
     parser = argparse.ArgumentParser(prog="python -m support.servers", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("install", help="into the cache folder").add_argument("names", nargs="*", choices=[*RECIPES, []])
+    actions.add_parser("install", help="into the cache folder").add_argument("names", nargs="*")
     runner = actions.add_parser("run", help="until Ctrl-C")
     runner.add_argument("name", choices=list(RECIPES))
     runner.add_argument("folder", type=Path)
     asked = parser.parse_args()
     if asked.action == "install":
+        if unknown := set(asked.names) - set(RECIPES):
+            parser.error(f"no server {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
         for name in asked.names or RECIPES:
             began = time.monotonic()
             home = install(name)
