@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-node check bench docs controlplane clean help tools
+.PHONY: demo test test-node check bench docs controlplane servers clean help tools
 
 help:
 	@sed -n 's/^# make /make /p; s/^## //p' $(MAKEFILE_LIST)
@@ -32,8 +32,12 @@ tools:
 controlplane:
 	tests/controlplane/build.sh
 
+## make servers       install the model servers of the tests, each into an environment of its own in a cache folder
+servers: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m support.servers install
+
 ## make test          all tests, with a real API server, model servers and a browser
-test: $(STAMP) tools controlplane check
+test: $(STAMP) tools controlplane servers check
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not node and not servers"
 
 ## make test-node     the tests on one real node (root, containerd)
