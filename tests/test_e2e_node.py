@@ -281,10 +281,14 @@ def test_pods_that_a_quota_refuses(node: Node, fault: str, tmp_path: Path) -> No
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": "small", "namespace": "llm"},
+        "metadata": {"name": "small", "namespace": fault},
         "spec": {"hard": {"requests.memory": "64Mi"}},
     }
-    install(plane, fault, {"add": quota})
+    plane.kubectl("create", "namespace", fault)
+    plane.apply(json.dumps(quota))
+    # It holds from the moment its controller has counted what is used, which is nothing.
+    plane.wait("the quota to hold", lambda: plane.get("quota", "small", "-n", fault)["status"].get("used"))
+    install(plane, fault)
 
     def refused() -> bool:
         events = plane.get("events", "-n", fault, "--field-selector=reason=FailedCreate")["items"]
