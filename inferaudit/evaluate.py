@@ -67,11 +67,12 @@ def evaluate(
     _known_ids(catalog, policy)
     snapshot = replace(snapshot, facts={**snapshot.facts, "policy": Fact(policy.model_dump(mode="json"))})
     checks = catalog.select(selection.select, selection.skip)
+    unfinished = _unfinished(snapshot)
     drafts: list[_Draft] = []
     for check in checks:
         outside = _outside(check, policy.scope)
         judged = [_Draft(check, outside)] if outside else _judge(check, snapshot, policy.parameters.get(check.id, {}))
-        drafts += [_in_view(draft, policy.scope) for draft in judged]
+        drafts += [_completed_elsewhere(_in_view(draft, policy.scope), unfinished) for draft in judged]
     drafts += _scope_drafts(drafts, policy, snapshot)
     drafts += _collection_drafts(drafts)
     return _stamp(drafts, snapshot, policy)
@@ -116,6 +117,23 @@ def _in_view(draft: _Draft, scope: Sequence[Scope]) -> _Draft:
     if files_alone and error and error.kind is FactErrorKind.OUT_OF_VIEW:
         return _Draft(draft.check, not_applicable(None, f"not in these files: {error.reason}"))
     return draft
+
+
+def _unfinished(snapshot: Snapshot) -> frozenset[str]:
+    """Containers of a KServe InferenceService that name no image: a ServingRuntime completes them."""
+    if snapshot.error("workload.containers"):
+        return frozenset()
+    containers = [c for c in snapshot.fact("workload.containers") if not c.get("image")]
+    return frozenset(s for c in containers if (s := str(c.get("subject"))).startswith("inferenceservice."))
+
+
+def _completed_elsewhere(draft: _Draft, unfinished: frozenset[str]) -> _Draft:
+    """What an unfinished container lacks may be set where it is completed: that is not known, and no failure."""
+    said = draft.judgement
+    if said.outcome is not Outcome.FAIL or said.subject not in unfinished:
+        return draft
+    message = f"{said.message}; unless the ServingRuntime that completes this container sets it"
+    return replace(draft, judgement=replace(said, outcome=Outcome.UNKNOWN, message=message))
 
 
 def _judge(check: Check, snapshot: Snapshot, params: dict[str, Any]) -> list[_Draft]:

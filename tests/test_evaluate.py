@@ -139,6 +139,17 @@ def test_what_the_files_do_not_hold_is_unknown_of_a_cluster_and_no_question_of_t
     assert verdict([OK, asks], seen, scope=["manifests"]) is Verdict.GO
 
 
+def test_what_an_unfinished_container_lacks_is_unknown() -> None:
+    model, own = (f"inferenceservice.serving.kserve.io/a/b/{name}" for name in ("kserve-container", "own"))
+    containers = [{"subject": model, "name": "kserve-container"}, {"subject": own, "image": "vllm:v1"}]
+    lacks = make("a-lacks", [failed(model, "no probe"), failed(own, "no probe")])
+    said = evaluate(
+        catalog(OK, lacks), snapshot(workload__containers=containers), Policy.model_validate({"scope": ["cluster"]})
+    )
+    outcomes = {f.subject: f.outcome for f in said if f.check == "a-lacks"}
+    assert outcomes == {model: Outcome.UNKNOWN, own: Outcome.FAIL}
+
+
 STALLED = FactError(FactErrorKind.FAILED, "the list of nodes stalled after 40 000", verb="list", resource="nodes")
 
 
