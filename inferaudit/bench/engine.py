@@ -21,7 +21,7 @@ from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import Endpoint
 from inferaudit.bench.framing import learn
 from inferaudit.bench.limits import MAX_HEAD_BYTES, Reuse, Timeouts, closed_as, is_stale, too_large
-from inferaudit.bench.pacing import Pacer
+from inferaudit.bench.pacing import Pacer, nap
 from inferaudit.bench.raw import CANCELLED, SHORT_BYTES, Raw
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
 
@@ -30,8 +30,6 @@ TICK_NS = 250_000_000
 MAX_STEP_NS = 5_000_000
 RESET_WAIT_NS = 200_000_000
 QUIET_NS = 1_200_000  # this much idle time ahead, and what has arrived is decoded
-
-_ONE_KEPT_ALIVE = [True]  # what `done` holds after one complete answer that another may follow
 
 
 class Engine:
@@ -72,18 +70,19 @@ class Engine:
         self.report = LoopReport(lags=[0] * LAG_BUCKETS)
         self._decode = decode
         opened = self.connections.opened
-        gc.disable()  # its pauses would be the client's lag
-        reading = ClockReading.now()
-        cpu = time.thread_time_ns()
+        gc.disable()  # its pauses would be the client's lag, and there are no cycles here for it to find
         try:
-            self._loop(work, start_ns, reading, on_tick)
+            reading, cpu = ClockReading.now(), time.thread_time_ns()
+            try:
+                self._loop(work, start_ns, reading, on_tick)
+            finally:
+                self.report.cpu_ns = time.thread_time_ns() - cpu
+                self.report.started, self.report.ended = start_ns, time_ns()
+                self.report.step_ns = ClockReading.now().step_since(reading)
+                self.report.opened = self.connections.opened - opened
+            self.backlog.drain(decode)
         finally:
             gc.enable()
-            self.report.cpu_ns = time.thread_time_ns() - cpu
-            self.report.started, self.report.ended = start_ns, time_ns()
-            self.report.step_ns = ClockReading.now().step_since(reading)
-            self.report.opened = self.connections.opened - opened
-        self.backlog.drain(decode)
 
     def close(self) -> None:
         """Close every connection and descriptor."""
@@ -127,11 +126,14 @@ class Engine:
                     self._timer.arm(wake - base)
                     events = poll(1.0)
                 else:
-                    events = poll((left - 2_000_000) / 1e9 if left > 2_000_000 else 0)
+                    events = poll(max(0, left - 2_000_000) / 1e9)
             elif backlog.full:
                 backlog.relieve(self._decode)
             if events:
+                unstamped = self.report.unstamped
                 self._handle(events)
+                if work.patient and self.report.unstamped == unstamped:  # late reads falsify nothing then
+                    nap(len(events), self.in_flight, min(sweep, pacer.wake()) - base)
 
     def _handle(self, events: list[tuple[int, int]]) -> None:
         """The hot path: one read for each ready connection."""
@@ -184,12 +186,10 @@ class Engine:
             if not connection.first and connection.out is None and connection.requests > 1 and reuse.wanted:
                 head = known.get(len(data))
                 if head is not None and data.startswith(head):  # the whole answer in one read, its framing known
-                    if data == same:
-                        data = same  # kept once
-                    else:
+                    if data != same:
                         self._same = same = data
                         backlog.bytes += len(data)
-                    keep((connection.index, connection.scheduled, connection.sent, stamp, data))
+                    keep((connection.index, connection.scheduled, connection.sent, stamp, same))
                     backlog.bytes += SHORT_BYTES
                     report.completed += 1
                     reuse.worked += 1
@@ -206,13 +206,7 @@ class Engine:
                     self._finish(connection, stamp, "malformed_http")
                     continue
                 connection.requests = -1  # complete, but followed by bytes of nothing: not to be used again
-            if (
-                done
-                and not connection.first
-                and done == _ONE_KEPT_ALIVE
-                and len(pieces) < 2
-                and connection.requests > 0
-            ):
+            if done and not connection.first and done == [True] and len(pieces) < 2 and connection.requests > 0:
                 learn(known, data)
             if not connection.first:
                 connection.first = stamp

@@ -13,7 +13,8 @@ LAG_BUCKETS = 65_536  # up to 268 ms; the last bucket holds the rest
 class Work:
     """What one run of the loop does: an open loop over `arrivals` (number, offset), or `concurrency` streams.
 
-    `eager` decodes whenever nothing else is to do, for stages that watch their objectives.
+    `eager` decodes whenever nothing else is to do, for stages that watch their objectives. `patient` lets tokens of
+    many streams gather for half a millisecond before they are read.
     """
 
     arrivals: Iterator[tuple[int, int]] | None = None
@@ -21,6 +22,7 @@ class Work:
     numbers: Iterator[int] | None = None
     duration_ns: int | None = None
     eager: bool = False
+    patient: bool = False
 
 
 @dataclass(slots=True)

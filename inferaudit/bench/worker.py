@@ -159,11 +159,18 @@ class Worker:
             return Work(
                 arrivals=share(arrivals(stage, self.setup.plan.seed, self.setup.trace), worker, workers),
                 eager=stage.until_decided,
+                patient=self.setup.stream,
             )
         streams = split(stage.concurrency, worker, workers)
         numbers = islice(count(), worker, stage.requests, workers)
         duration = None if stage.duration_s is None else round(stage.duration_s * _NS)
-        return Work(concurrency=streams, numbers=numbers, duration_ns=duration, eager=stage.until_decided)
+        return Work(
+            concurrency=streams,
+            numbers=numbers,
+            duration_ns=duration,
+            eager=stage.until_decided,
+            patient=self.setup.stream,
+        )
 
 
 class _WatchedSink(RowSink):
