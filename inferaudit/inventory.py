@@ -130,7 +130,7 @@ def _feature_stores(snapshot: Snapshot) -> list[dict[str, Any]] | None:
     if containers is None:
         return None
     maps = _value(snapshot, "service.configmaps") or ()
-    found = {}
+    found: dict[str, Any] = {}
     for container in containers:
         engine = engine_of(container, maps)
         text = " ".join((str(container.get("image") or ""), *engine.words, *engine.env)).lower()

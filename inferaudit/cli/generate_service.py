@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from inferaudit.cli.progress import Reporter
-from inferaudit.cli.session import Flags, header_pairs, effective_policy
+from inferaudit.cli.session import Flags, effective_policy, header_pairs
 from inferaudit.errors import UsageError
 from inferaudit.generators import Service
 from inferaudit.plan import HttpAuth
