@@ -124,9 +124,7 @@ def gather(flags: Flags, policy: Policy, reporter: Reporter, checks: Sequence[Ch
         raise UsageError("--load needs an endpoint: give --url URL")
     if plan.kubernetes:
         context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
-        reporter.note(
-            f"cluster: context {context or 'of the kubeconfig'}, namespace {namespace or 'of the context'}"
-        )
+        reporter.note(f"cluster: context {context or 'of the kubeconfig'}, namespace {namespace or 'of the context'}")
     if plan.load:
         _confirm_load(plan.load.url, flags, reporter)
     extra: dict[str, Fact] = _process_facts(flags, policy)
