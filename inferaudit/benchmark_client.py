@@ -84,6 +84,10 @@ def _judge_reading(reasons: dict[str, str], result: LoadResult, report: Any, fig
     if lag is not None and itl["count"] >= 10 * ENOUGH and itl["p99"] is not None:
         if lag > max(ITL_LAG_NS, ITL_LAG_SHARE * itl["p99"] * NS_PER_MS):
             reasons["itl_ms"] = f"reads came {lag / NS_PER_MS:.1f} ms late at P99, which merges tokens"
+            # The mean gap is what merging leaves as it is. Reads later than that merge the first token with the next,
+            # and the one stamp they share is the later one's.
+            if 0 < itl["mean"] * NS_PER_MS < lag:
+                reasons["ttft_ms"] = f"reads came later than tokens follow each other ({itl['mean']:.1f} ms on average)"
     elif result.clock == "user" and (report.cpu_share or 0) > 0.8:
         reasons["latency_ms"] = (
             "there are no kernel stamps here, and the client was busy: its own delay is in every figure"
@@ -109,7 +113,7 @@ def _advice(reasons: Mapping[str, str], report: Any) -> str | None:
 def _trusted(result: LoadResult, reasons: Mapping[str, str]) -> str:
     """What the lag does and does not falsify."""
     if result.clock == "kernel":
-        text = "arrivals are the kernel's stamps: a late read falsifies neither TTFT nor E2E; it can merge tokens (ITL)"
+        text = "arrivals are the kernel's stamps: a late read falsifies not E2E; it can merge tokens (ITL, then TTFT)"
     else:
         text = "arrivals are the client's own clock: its delays are part of every latency"
     return text + (", and here it did: see falsifies" if "itl_ms" in reasons else "")

@@ -40,6 +40,7 @@ _RATES = frozenset(("throughput", "goodput", "token_throughput"))
 _FALSIFIED = {
     "latency_ms": _RATES | {"ttft", "itl", "tpot", "e2e"},
     "itl_ms": frozenset({"itl"}),
+    "ttft_ms": frozenset({"ttft", "tpot"}),
     "request_rate": _RATES,
 }
 _OUTCOMES = {"pass": Outcome.PASS, "fail": Outcome.FAIL, "undecided": Outcome.UNKNOWN}
