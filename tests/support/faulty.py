@@ -83,10 +83,11 @@ class FaultyServer:
             threading.Thread(target=self._serve, args=(sock, fault), daemon=True).start()
 
     def _serve(self, sock: socket.socket, fault: Fault | None) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(LIMIT_S)
         wire = Wire(sock, self._stopped)
-        with contextlib.suppress(OSError), sock:  # a client that hangs up is what half of the cases are about
+        # A client that hangs up is what half of the cases are about; a ValueError is a socket that our own stop closed.
+        with contextlib.suppress(OSError, ValueError), sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(LIMIT_S)
             if fault and fault.script:
                 fault.script(wire)
                 return
