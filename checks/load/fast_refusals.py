@@ -45,7 +45,11 @@ def fast_refusals(snapshot: Snapshot, *, max_ms: float = 1000.0, max_other_share
     times = sorted(
         columns["end_ns"][i] - columns["sent_ns"][i] for i in rows if records.errors[columns["error"][i]] in REFUSALS
     )
-    slow = (percentile(times, 99) or 0) / NS_PER_MS
+    tail = percentile(times, 99)
+    if tail is None:
+        yield not_applicable(subject, f"nothing was refused; {others} of {len(rows)} requests failed otherwise", told)
+        return
+    slow = tail / NS_PER_MS
     seen = Evidence(
         "load.records[overload].refusals", {"count": len(times), "p99_ms": round(slow, 1)}, f"<= {max_ms:g} ms"
     )
