@@ -196,6 +196,12 @@ def test_a_certificate_that_does_not_verify_is_incomplete(tmp_path: Path) -> Non
         server.server_close()
 
 
+def test_a_name_that_does_not_resolve_is_incomplete_and_no_fault_of_the_service(tmp_path: Path) -> None:
+    run = inferaudit("run", "--url", "http://chat.invalid", "--scope", "endpoint", "-o", f"json={tmp_path}/r.json")
+    assert run.returncode == 3, run.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["summary"]["fail"] == 0
+
+
 class _Slow(http.server.BaseHTTPRequestHandler):
     """An OpenAI-compatible endpoint that takes its time."""
 

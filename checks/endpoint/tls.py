@@ -6,12 +6,14 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 @check(
     title="The endpoint speaks TLS",
     severity=Severity.HIGH,
-    needs=("endpoint.target",),
+    needs=("endpoint.target", "endpoint.tls"),
     remediation="Terminate TLS at the gateway (or in the server) and give the https URL.",
     tags=("security",),
 )
 def tls(snapshot: Snapshot) -> Iterator[Judgement]:
     """Prompts hold personal data and keys are bearers: whoever reads the wire has both.
+
+    An address that nothing answers at is not judged either: whether anything travels there is not known.
 
     A loopback address is not judged: what travels over a port-forward never meets the network.
     """
