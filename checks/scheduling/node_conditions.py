@@ -36,7 +36,7 @@ def node_conditions(snapshot: Snapshot) -> Iterator[Judgement]:
         seen = Evidence("status.conditions", bad or len(node.conditions), "Ready, and no problem")
         if bad:
             yield failed(f"node/{node.name}", "; ".join(bad), seen)
-        elif not node.conditions:
-            yield unknown(f"node/{node.name}", "the node shows no conditions", seen)
+        elif not any(c.type == "Ready" for c in node.conditions):
+            yield unknown(f"node/{node.name}", "the node shows no condition that says whether it is ready", seen)
         else:
             yield passed(f"node/{node.name}", "Ready, and no problem is reported", seen)
