@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import ssl
+import threading
 
 import pytest
 from hypothesis import given
@@ -42,6 +44,30 @@ def test_a_post_that_fails_is_sent_once(name: str) -> None:
         reply = client.post("/v1/chat/completions", b"{}")
         assert len(faulty.requests) == 1
     assert reply.error in FAULTS[name].outcomes
+
+
+@pytest.mark.parametrize(("method", "asked"), [("get", 3), ("post", 2)])
+def test_a_kept_connection_that_just_closed_costs_a_get_nothing(method: str, asked: int) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    heads: list[bytes] = []
+
+    def serve() -> None:
+        for answered in (1, 2) if method == "get" else (1,):  # the second request of the first connection gets nothing
+            connection, _ = listener.accept()
+            with connection:
+                heads.append(connection.recv(65536))
+                connection.sendall(whole(b"{}"))
+                if answered == 1:
+                    heads.append(connection.recv(65536))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener, http(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+        assert client.get("/a").status == 200
+        reply = client.get("/b") if method == "get" else client.post("/b", b"{}")
+        thread.join(5)
+    assert len(heads) == asked
+    assert reply.error == (None if method == "get" else "reset_before_headers")
 
 
 def test_redirects_are_not_followed() -> None:

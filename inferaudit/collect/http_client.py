@@ -1,4 +1,7 @@
-"""A careful HTTP client for audits: bounded in bytes and time, no redirects, no retries, no secrets in what it returns.
+"""A careful HTTP client for audits: bounded in bytes and time, no redirects, no secrets in what it returns.
+
+A GET that meets a kept connection which the server was just closing is sent once more (RFC 9110, 9.2.2); nothing else
+is ever repeated.
 
 A failure is a word (the benchmark's error classes), never a traceback; only :func:`credentials` raises for a user.
 """
@@ -123,6 +126,7 @@ class Http:
         self.headers = dict(headers)
         self.timeout_s = timeout_s
         self.sent = 0
+        self.connections = 0
         self._client = httpx.Client(
             verify=context,
             trust_env=False,
@@ -169,7 +173,10 @@ class Http:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], credentials: bool, limit: float
     ) -> Reply:
         merged = {"accept-encoding": "identity", **headers}
-        return self._send(method, path, body, merged, credentials, limit, None)
+        connected = self.connections
+        reply = self._send(method, path, body, merged, credentials, limit, None)
+        stale = reply.error == "reset_before_headers" and self.connections == connected
+        return self._send(method, path, body, merged, credentials, limit, None) if stale and method == "GET" else reply
 
     def _send(
         self,
@@ -191,6 +198,7 @@ class Http:
             content=body,
             headers={"user-agent": "inferaudit", "accept": "*/*", **headers, **own},
             timeout=httpx.Timeout(limit, connect=min(limit, 10.0)),
+            extensions={"trace": self._traced},
         )
         seen = Reply()
         try:
@@ -204,6 +212,9 @@ class Http:
             kind = error_class(error, headers_seen=seen.status is not None)
             detail = str(error) or type(error).__name__
             return Reply(seen.status, seen.headers, b"", _since(start), kind, detail, seen.http_version, seen.local)
+
+    def _traced(self, event: str, _: Mapping[str, Any]) -> None:
+        self.connections += event == "connection.connect_tcp.started"
 
     def _body(
         self,

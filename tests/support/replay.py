@@ -83,7 +83,8 @@ class Replay:
         data = answer(body) if callable(answer) else answer
         wfile.write(data)  # type: ignore[attr-defined]
         answered = data.partition(b"\r\n\r\n")[0].lower()
-        return b"content-length:" in answered and b"connection: close" not in answered
+        framed = b"content-length:" in answered or b"transfer-encoding: chunked" in answered
+        return framed and b"connection: close" not in answered
 
     def gets(self) -> list[str]:
         """The paths that were asked with GET."""
