@@ -261,6 +261,7 @@ def _gpu_sampling(plan: CollectPlan, facts: Facts) -> Iterator[Facts]:
         sampled["load.gpu_samples"] = _ELSEWHERE
         yield sampled
         return
+    from inferaudit.collect.kernel_log import read_kernel_log
     from inferaudit.collect.nvml_sampler import GpuSampler
     from inferaudit.collect.nvml_watch import XidWatcher
 
@@ -274,6 +275,9 @@ def _gpu_sampling(plan: CollectPlan, facts: Facts) -> Iterator[Facts]:
             watched = watcher.fact("NVML")
             if watched.error is None:  # the longer watch, and under load: it replaces the first one
                 sampled["nvml.xid_events"] = watched
+            log = facts.get("gpu.kernel_log")
+            if log is not None and log.error is None:  # read again: the load may have left a line
+                sampled["gpu.kernel_log"] = Fact([read_kernel_log(each.node, gpus.value) for each in log.value[:1]])
 
 
 def _resolved(target: Target, facts: Facts) -> Target:

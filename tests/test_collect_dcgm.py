@@ -23,6 +23,7 @@ from inferaudit.errors import UsageError
 from inferaudit.evaluate import evaluate
 from inferaudit.exposition import MetricFamily, MetricSample, parse_exposition
 from inferaudit.facts.gpu import FACTS, Gpu
+from inferaudit.facts.kernel_log import FACTS as KERNEL_LOG_FACTS
 from inferaudit.model import Fact, FactErrorKind, Outcome, Snapshot, Target
 from inferaudit.plan import GpuPlan
 from inferaudit.policy import Policy
@@ -250,8 +251,9 @@ def test_the_gpu_operator_speaks_for_each_node() -> None:
 
 def test_the_mode_gives_every_fact_and_it_survives_the_snapshot() -> None:
     facts = asked(page(OLD) + 'gpu_operator_node_driver_ready{node="gpu-1"} 1\n', node="gpu-1")
-    declared = {spec.name: spec.type for spec in FACTS if not spec.name.startswith("load.")}
+    declared = {spec.name: spec.type for spec in (*FACTS, *KERNEL_LOG_FACTS) if not spec.name.startswith("load.")}
     assert facts.keys() == declared.keys() == set(FACT_NAMES)
+    assert facts.pop("gpu.kernel_log").error is not None, "an exporter does not show it"
     for name, fact in facts.items():
         assert fact.error is None, name
         assert msgspec.json.decode(msgspec.json.encode(fact.value), type=declared[name]) == fact.value

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.xid_log import unwatched
 from inferaudit.xid_table import CLEANED_UP, site_policy
 
 
@@ -46,9 +47,9 @@ def xid_other(snapshot: Snapshot, *, min_window_s: float = 1.0, ignore: tuple[in
             looked,
         )
     if not faults:
-        long = watch.window_s is None or watch.window_s >= min_window_s
-        judge = passed if long and not watch.truncated else unknown
-        more = "; there were more events than were kept" if watch.truncated else ""
-        said = f"none {watch.period}{more}{site.besides(event.xid for event in watch.events)}"
+        long, blind = watch.window_s is None or watch.window_s >= min_window_s, unwatched(watch, gpus)
         for node in nodes:
+            judge = passed if long and not watch.truncated and node not in blind else unknown
+            more = "; there were more events than were kept" if watch.truncated else blind.get(node, "")
+            said = f"none {watch.period}{more}{site.besides(event.xid for event in watch.events)}"
             yield judge(f"node/{node}", said, Evidence("nvml.xid_events", [], []), looked)

@@ -13,7 +13,7 @@ from inferaudit.facts.gpu import Gpu, GpuSource, NvmlDriver
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import GpuPlan
 
-FACT_NAMES = ("nvml.gpus", "nvml.driver", "nvml.xid_events", "gpu.sources", "gpu.operator")
+FACT_NAMES = ("nvml.gpus", "nvml.driver", "nvml.xid_events", "gpu.sources", "gpu.operator", "gpu.kernel_log")
 _UNMERGED = frozenset(("node", "index", "uuid", "sources", "lost", "error", "unsupported", "reasons"))
 
 
@@ -67,6 +67,10 @@ def combined(found: Mapping[str, Mapping[str, Fact]]) -> dict[str, Fact]:
     facts["gpu.operator"] = next(
         (given["gpu.operator"] for given in found.values() if "gpu.operator" in given), _no_page()
     )
+    facts["gpu.kernel_log"] = next(
+        (given["gpu.kernel_log"] for given in found.values() if "gpu.kernel_log" in given),
+        _no_log(facts["nvml.gpus"]),
+    )
     return facts
 
 
@@ -93,7 +97,7 @@ def only_of_cluster(facts: Mapping[str, Fact], nodes: Collection[str]) -> dict[s
             kept |= {name: alien[name] for name in ("nvml.driver", "nvml.xid_events")}
     elif isinstance(driver, NvmlDriver) and not known(driver.node or driver.host):
         return _strangers(facts, driver.host)
-    for name in ("gpu.sources", "gpu.operator"):
+    for name in ("gpu.sources", "gpu.operator", "gpu.kernel_log"):
         if name in facts and facts[name].error is None:
             kept[name] = Fact([each for each in facts[name].value if known(each.node) or not each.node])
     return kept
@@ -112,6 +116,13 @@ def _all(error: FactError) -> dict[str, Fact]:
 def _no_page() -> Fact:
     reason = "no exporter's page was read"
     return Fact(error=FactError(FactErrorKind.NOT_ASKED, reason, "gpu operator", remedy="--dcgm URL"))
+
+
+def _no_log(gpus: Fact) -> Fact:
+    if gpus.error is not None:
+        return gpus
+    reason = "an exporter does not show the node's kernel log"
+    return Fact(error=FactError(FactErrorKind.NOT_ASKED, reason, "kernel log", remedy="--gpus local on the node"))
 
 
 def _first(given: list[Fact]) -> Fact:

@@ -20,8 +20,10 @@ from inferaudit.collect.gpu import FACT_NAMES, combined
 from inferaudit.collect.gpu_probe_pod import LIFETIME_S, RUNTIME_CLASS, ended, hopeless, last_words, probe_pod
 from inferaudit.collect.kube_client import ApiClient, ApiError, Asked, connect
 from inferaudit.collect.kubernetes import collect_kubernetes
+from inferaudit.collect.nvml_host import KERNEL_LOG
 from inferaudit.errors import SnapshotError, UsageError
 from inferaudit.facts.gpu import Gpu, NvmlDriver, XidWatch
+from inferaudit.facts.kernel_log import KernelLog
 from inferaudit.kube.types import Node
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.placement import is_gpu_node, usable_nodes
@@ -251,7 +253,12 @@ def _read(client: ApiClient, space: str, name: str, node: str, pod: Mapping[str,
     gpus = facts["nvml.gpus"].value
     if gpus is not None:  # the pod's word for its own node is not taken
         facts["nvml.gpus"] = Fact([msgspec.structs.replace(gpu, node=node) for gpu in gpus])
-    return {name: facts[name] for name in _NVML}
+    logs = facts.get(KERNEL_LOG)
+    log = logs.value[0] if logs is not None and logs.value else None
+    if log is None:
+        log = KernelLog(node=node, error="the probe told nothing of the kernel log")
+    told: dict[str, Fact] = {name: facts[name] for name in _NVML}
+    return told | {KERNEL_LOG: Fact([msgspec.structs.replace(log, node=node)])}
 
 
 def _refused(client: ApiClient, space: str, status: int, body: bytes) -> FactError:
@@ -282,12 +289,13 @@ def _joined(said: Mapping[str, dict[str, Fact] | FactError]) -> dict[str, Fact]:
     errors = [each for each in said.values() if isinstance(each, FactError)]
     errors += [error for facts in told.values() if (error := facts["nvml.gpus"].error) is not None]
     if errors:  # a fleet of which a part was not seen was not seen: the first reason stands for all of it
-        return {name: Fact(error=errors[0]) for name in _NVML}
+        return {name: Fact(error=errors[0]) for name in (*_NVML, KERNEL_LOG)}
     gpus: list[Gpu] = [gpu for facts in told.values() for gpu in facts["nvml.gpus"].value]
     return {
         "nvml.gpus": Fact(gpus),
         "nvml.driver": _driver(told),
         "nvml.xid_events": _watch([facts["nvml.xid_events"] for facts in told.values()]),
+        KERNEL_LOG: Fact([log for facts in told.values() for log in facts[KERNEL_LOG].value]),
     }
 
 

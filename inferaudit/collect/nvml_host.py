@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from inferaudit.collect.kernel_log import KMSG, read_kernel_log
 from inferaudit.collect.nvml_readings import READINGS, cuda_version, printable
 from inferaudit.collect.nvml_session import (
     DRIVER_NOT_LOADED,
@@ -25,6 +26,7 @@ from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import GpuPlan
 
 FACT_NAMES = ("nvml.gpus", "nvml.driver", "nvml.xid_events")
+KERNEL_LOG = "gpu.kernel_log"
 _NOT_OF_NVML = dict.fromkeys(("last_xid", "holders"), "NVML does not tell it; an exporter does (--dcgm URL)")
 _REMEDIES = {
     LIBRARY_NOT_FOUND: (
@@ -53,8 +55,11 @@ def collect_host(
     host: str | None = None,
     watch_s: float = 2.0,
     deadline_s: float = 60.0,
+    kmsg: str = KMSG,
 ) -> dict[str, Fact]:
-    """Facts ``nvml.*`` of this host. `host` defaults to the host's name; `progress` gets one line of words.
+    """Facts ``nvml.*`` and ``gpu.kernel_log`` of this host.
+
+    `host` defaults to the host's name; `progress` gets one line of words.
 
     XID events are watched for the time of the readings, and for `watch_s` at least.
 
@@ -76,8 +81,16 @@ def collect_host(
     reader.join(deadline_s)
     if not answer:
         reason = f"the NVIDIA driver did not answer within {deadline_s:g} s"
-        return _all(FactError(FactErrorKind.FAILED, reason, source, remedy="see the kernel log for XID or NVRM lines"))
-    return answer
+        remedy = "see the kernel log for XID or NVRM lines"
+        answer = _all(FactError(FactErrorKind.FAILED, reason, source, remedy=remedy))
+    return answer | {KERNEL_LOG: _kernel_log(plan, host, answer["nvml.gpus"], kmsg)}
+
+
+def _kernel_log(plan: GpuPlan, host: str, gpus: Fact, kmsg: str) -> Fact:
+    """The kernel log, also where the driver did not answer: then above all it says why."""
+    if gpus.error is not None and gpus.error.kind is FactErrorKind.NO_TARGET:
+        return gpus  # no library and none asked for: there are no GPUs to look for here
+    return Fact([read_kernel_log(plan.node or host, gpus.value or (), kmsg=kmsg)])
 
 
 def _all(error: FactError) -> dict[str, Fact]:
