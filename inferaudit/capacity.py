@@ -249,14 +249,19 @@ def decode_tokens_per_second_ceiling(
     """
     _check(max(context, 1), batch, gpus, 1.0, 1)
     format_name, weights, _, _ = _weights(shape, quant)
-    compute = QUANTS[format_name].compute if format_name in QUANTS else "bf16"
-    peak = gpu.tflops.get(compute) or gpu.tflops.get("fp16")
+    peak = peak_tflops(gpu, format_name)
     if not gpu.bandwidth_gb_s or not peak:
         return None
     step_bytes = weights * _touched_share(shape, batch) + batch * kv_bytes_per_sequence(shape, context, kv_dtype)
     by_bandwidth = gpu.bandwidth_gb_s * 1e9 * gpus / step_bytes * batch
     by_arithmetic = peak * 1e12 * gpus / (2 * shape.active_parameters)
     return min(by_bandwidth, by_arithmetic)
+
+
+def peak_tflops(gpu: GpuSpec, quant: str) -> float | None:
+    """Dense TFLOP/s in the precision that a weight format computes in; None where the GPU's figures are not known."""
+    compute = QUANTS[quant].compute if quant in QUANTS else "bf16"
+    return gpu.tflops.get(compute) or gpu.tflops.get("fp16")
 
 
 def _touched_share(shape: ModelShape, batch: int) -> float:

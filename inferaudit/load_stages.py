@@ -42,6 +42,19 @@ def alike_stages(result: LoadResult) -> list[LoadStage]:
     ]
 
 
+def knee_stage(result: LoadResult) -> LoadStage | None:
+    """The probe at the knee, the highest rate that held; the one that broke where none held.
+
+    None where the knee was not searched for, or nothing broke: then the load never came to it.
+    """
+    knee = result.knee
+    if knee is None or knee.broken_at is None:
+        return None
+    rate = knee.rate if knee.rate is not None else knee.broken_at
+    probes = [s for s in result.stages if s.name.startswith(KNEE_PREFIX) and s.rate == rate and s.scheduled]
+    return probes[-1] if probes else None
+
+
 def steady_stage(result: LoadResult) -> LoadStage | None:
     """What other stages are held against: the sustained stage."""
     return stage_named(result, SUSTAINED)

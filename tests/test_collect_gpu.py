@@ -19,6 +19,7 @@ from inferaudit.collect.nvml_readings import READINGS, clock_event_names
 from inferaudit.collect.nvml_sampler import GpuSampler
 from inferaudit.collect.nvml_watch import XidWatcher
 from inferaudit.facts.gpu import FACTS, Gpu, GpuSamples, NvmlDriver, XidWatch
+from inferaudit.facts.kernel_log import FACTS as KERNEL_LOG_FACTS
 from inferaudit.model import Fact, FactErrorKind
 from inferaudit.plan import GpuPlan
 
@@ -76,7 +77,7 @@ def test_a_healthy_gpu_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_facts_survive_the_snapshot(tmp_path: Path) -> None:
-    declared = {spec.name: spec for spec in FACTS}
+    declared = {spec.name: spec for spec in (*FACTS, *KERNEL_LOG_FACTS)}
     text = script(gpu(0, "process compute 7 4096"), **{"event.0": "79 0"})
     with nvml_in_process(tmp_path, text):
         facts = collect_gpus(LOCAL, host="host-1", watch_s=0)
@@ -268,7 +269,8 @@ def test_a_driver_that_does_not_open_says_why(
 ) -> None:
     facts = collect(tmp_path, gpu(0), **{"return.nvmlInitWithFlags": code})
     assert facts.keys() == set(FACT_NAMES)
-    asked = {name: fact for name, fact in facts.items() if name != "gpu.operator"}
+    assert facts["gpu.kernel_log"].error is None, "the kernel log does not need the driver, and may say what ails it"
+    asked = {name: fact for name, fact in facts.items() if name not in ("gpu.operator", "gpu.kernel_log")}
     for fact in asked.values():
         assert fact.value is None
         assert fact.error is not None
@@ -487,6 +489,20 @@ def test_sampling_outlives_a_lost_gpu(tmp_path: Path) -> None:
     assert list(samples.ended) == [samples.uuids[0]]
     assert "lost" in samples.ended[samples.uuids[0]]
     assert samples.gpu.count(1) > samples.gpu.count(0) > 0
+
+
+def test_a_driver_that_hangs_under_load_is_no_gpu_that_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inferaudit.collect.nvml_sampler._STOP_S", 0.3)
+    text = script(gpu(0), gpu(1, **{"delay_ms.nvmlDeviceGetPowerUsage": "0|0|0|2000"}))
+    with nvml_in_process(tmp_path, text) as calls:
+        sampler = GpuSampler()
+        sampler.start()
+        wait_for(calls, "nvmlDeviceGetPowerUsage", 8)
+        samples = sampler.stop().value
+        wait_for(calls, "nvmlShutdown", 1)
+    assert samples.ended == {samples.uuids[1]: "the driver did not answer within 0.3 s"}
 
 
 def test_a_full_table_is_thinned_and_the_pace_halved(tmp_path: Path) -> None:

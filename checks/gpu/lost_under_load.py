@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.gpu_load import answered, sampled_gpus
 
 
 @check(
@@ -9,19 +10,30 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
     needs=("load.result", "load.gpu_samples", "nvml.gpus"),
     remediation="Cordon the node and look at power and cooling: a GPU that is lost under load is lost in production.",
 )
-def lost_under_load(snapshot: Snapshot) -> Iterator[Judgement]:
-    """A GPU that is sound at rest may still fall off the bus when it draws its full power."""
+def lost_under_load(snapshot: Snapshot, *, max_silent: int = 4) -> Iterator[Judgement]:
+    """A GPU that is sound at rest may still fall off the bus when it draws its full power.
+
+    One that no longer gives any reading at the end of the load, `max_silent` times and more, is as good as lost.
+    """
     samples = snapshot.fact("load.gpu_samples")
-    known = {gpu.uuid: gpu.subject for gpu in snapshot.fact("nvml.gpus")}
-    if not known.keys() & set(samples.uuids):
-        yield unknown(None, "the GPUs that were sampled are not the service's", Evidence("load.gpu_samples", None))
-    for index, uuid in enumerate(samples.uuids):
-        if uuid not in known:
-            continue  # this host's own, beside those that serve
-        rows = samples.gpu.count(index)
-        path = f"load.gpu_samples[{uuid}]"
+    for each in sampled_gpus(samples, snapshot.fact("nvml.gpus")):
+        if each.rows is None:
+            yield unknown(each.subject, each.why, Evidence(each.path, None), cause=each.gpu.silence)
+            continue
+        uuid, count = each.gpu.uuid or "", len(each.rows)
+        good = [row for row in each.rows if answered(samples, row)]
+        silent = sum(row > good[-1] for row in each.rows) if good else 0
+        seen = Evidence(each.path, len(good), count)
         if uuid in samples.ended:
-            why = samples.ended[uuid]
-            yield failed(known[uuid], f"answered {rows} times and then no more: {why}", Evidence(path, rows))
+            yield failed(each.subject, f"answered {count} times and then no more: {samples.ended[uuid]}", seen)
+        elif not good:
+            yield unknown(each.subject, f"gave no reading in {count} attempts", seen)
+        elif silent > max_silent:
+            said = f"gave no reading in the last {silent} of {count} attempts, and did before"
+            yield failed(each.subject, said, seen)
+        elif len(good) < count:
+            yield passed(
+                each.subject, f"answered {len(good)} of the {count} times it was asked, the last as well", seen
+            )
         else:
-            yield passed(known[uuid], f"answered all {rows} times it was asked", Evidence(path, rows))
+            yield passed(each.subject, f"answered all {count} times it was asked", seen)

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Phase, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.gpu_load import measured_stages, sampled_gpus
 from inferaudit.stats import trend
 
 
@@ -20,22 +21,19 @@ def memory_growth(
     all of it lies below. Only the longest measured stage counts, and of that not the first quarter: caches fill then.
     """
     samples = snapshot.fact("load.gpu_samples")
-    known = {gpu.uuid: gpu.subject for gpu in snapshot.fact("nvml.gpus")}
-    stages = [stage for stage in snapshot.fact("load.result").stages if stage.measured]
-    stage = max(stages, key=lambda stage: stage.end_ns - stage.start_ns, default=None)
-    if not known.keys() & set(samples.uuids):
-        yield unknown(None, "the GPUs that were sampled are not the service's", Evidence("load.gpu_samples", None))
-    for index, uuid in enumerate(samples.uuids):
-        if uuid not in known:
-            continue  # this host's own, beside those that serve
-        subject, path = known[uuid], f"load.gpu_samples[{uuid}].memory_used_bytes"
-        rows = zip(samples.gpu, samples.t_ns, samples.memory_used_bytes, strict=True)
-        told = [
-            (t / 3.6e12, used / 2**20)
-            for gpu, t, used in rows
-            if gpu == index and used is not None and stage is not None and stage.start_ns <= t <= stage.end_ns
+    stages = measured_stages(snapshot.fact("load.result").stages)
+    longest = sorted(stages, key=lambda stage: stage.end_ns - stage.start_ns)[-1:]
+    for each in sampled_gpus(samples, snapshot.fact("nvml.gpus"), longest):
+        subject, path = each.subject, f"{each.path}.memory_used_bytes"
+        if each.rows is None:
+            yield unknown(subject, each.why, Evidence(path, None), cause=each.gpu.silence)
+            continue
+        readings = [
+            (samples.t_ns[row] / 3.6e12, used / 2**20)
+            for row in each.rows
+            if (used := samples.memory_used_bytes[row]) is not None
         ]
-        steady = told[len(told) // 4 :]
+        steady = readings[len(readings) // 4 :]
         minutes = (steady[-1][0] - steady[0][0]) * 60 if steady else 0.0
         if minutes < min_minutes:
             said = f"{minutes:.1f} minutes of steady load are too few: {min_minutes:g} are needed"

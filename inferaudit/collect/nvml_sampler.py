@@ -71,6 +71,7 @@ class GpuSampler:
         self._uuids: list[str] = []
         self._rows: list[tuple[Any, ...]] = []
         self._missed = 0
+        self._asked: int | None = None
         self._ended: dict[str, str] = {}
         self._error: NvmlCallError | None = None
 
@@ -87,6 +88,8 @@ class GpuSampler:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_STOP_S)
+            if self._thread.is_alive() and self._asked is not None:  # in the kernel, where nothing can interrupt it
+                self._ended.setdefault(self._uuids[self._asked], f"the driver did not answer within {_STOP_S:g} s")
         if self._error is not None:
             kind = _ERROR_KINDS.get(self._error.code, FactErrorKind.FAILED)
             return Fact(error=FactError(kind, f"GPUs could not be sampled: {self._error}", self._source))
@@ -147,12 +150,14 @@ class GpuSampler:
             if device.handle is None:
                 continue
             stamp, values = self._clock(), []
+            self._asked = index
             try:
                 values = [self._read(nvml, device, name, read) for name, read in _READERS.items()]
             except NvmlCallError as error:
                 device.handle, self._ended[self._uuids[index]] = None, str(error)
                 continue
             self._rows.append((stamp, index, *values))
+        self._asked = None
         if len(self._rows) > self._max_rows:
             self._thin_out()
 

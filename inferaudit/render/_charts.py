@@ -161,27 +161,68 @@ def _steps(
     return None
 
 
+_SHARES = ("busy", "memory in use", "power of its limit")
+
+
 def _gpu(samples: Sequence[Mapping[str, Any]]) -> Chart:
     title = "GPUs during the load"
     series: dict[tuple[str, str], list[tuple[float, float | None]]] = {}
+    throttled: dict[str, list[str]] = {}
     for sample in samples:
         at = _number(sample.get("t_s"))
         value = sample.get("value", sample)
         readings = rows(value) or ((value,) if isinstance(value, Mapping) else ())
         for number, reading in enumerate(readings if at is not None else ()):
             gpu = one_line(str(reading.get("gpu") or reading.get("uuid") or f"GPU {number}"), 40)
-            busy, used, total = (
-                _number(reading.get(k)) for k in ("utilization_gpu_percent", "memory_used_bytes", "memory_total_bytes")
-            )
-            share = used / total if used is not None and total else None
-            for name, y in (("busy", None if busy is None else busy / 100), ("memory in use", share)):
+            for name, y in zip(_SHARES, _gpu_shares(reading), strict=True):
                 series.setdefault((gpu, name), []).append((at or 0.0, y))
+            for why in reading.get("throttled") or ():
+                throttled.setdefault(one_line(str(why), 40), []).append(gpu)
     seen = {key: pairs for key, pairs in series.items() if any(y is not None for _, y in pairs)}
-    lines = [Line(f"{name}, {gpu}", tuple(pairs)) for (gpu, name), pairs in list(seen.items())[:6]]
-    left = f" {len(seen) - 6} more lines are not drawn." if len(seen) > 6 else ""
-    summary = f"Share of time busy and share of memory in use, by moment of the run.{left}" if lines else ""
+    count = len({gpu for gpu, _ in seen})
+    lines = [Line(f"{name}, {gpu}", tuple(pairs)) for (gpu, name), pairs in seen.items()]
+    if count > 2:  # more lines than an eye can follow: the extremes tell which GPUs to look at
+        lines = [line for name in _SHARES for line in _extremes(name, [v for (_, n), v in seen.items() if n == name])]
+    shown = f"Share of time busy, of memory in use and of the power limit, by moment of the run, {count} GPU"
+    summary = f"{shown}{'s' * (count != 1)}. {_held_down(throttled, samples)}" if lines else ""
     svg = line_chart(title, summary, lines, Axis("seconds since the start"), Axis("share", top=1.0, percent=True))
     return Chart("gpu", title, summary, svg)
+
+
+def _gpu_shares(reading: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+    """Busy, memory in use, power of its limit, each 0 to 1."""
+    busy, used, total, power, limit = (
+        _number(reading.get(k))
+        for k in ("utilization_gpu_percent", "memory_used_bytes", "memory_total_bytes", "power_w", "power_limit_w")
+    )
+    return (
+        None if busy is None else busy / 100,
+        used / total if used is not None and total else None,
+        power / limit if power is not None and limit else None,
+    )
+
+
+def _extremes(name: str, curves: Sequence[Sequence[tuple[float, float | None]]]) -> list[Line]:
+    """The lowest and the highest GPU of each moment."""
+    by_time: dict[float, list[float]] = {}
+    for curve in curves:
+        for at, y in curve:
+            if y is not None:
+                by_time.setdefault(at, []).append(y)
+    if not by_time:
+        return []
+    low = tuple((at, min(values)) for at, values in sorted(by_time.items()))
+    high = tuple((at, max(values)) for at, values in sorted(by_time.items()))
+    return [Line(f"{name}, least GPU", low), Line(f"{name}, most GPU", high)]
+
+
+def _held_down(throttled: Mapping[str, Sequence[str]], samples: Sequence[Mapping[str, Any]]) -> str:
+    """What held the clocks down, in words; that nothing did is only said where the driver told it."""
+    if throttled:
+        said = (f"{why} on {', '.join(sorted(set(gpus)))} ({len(gpus)} readings)" for why, gpus in throttled.items())
+        return f"Clocks were held down by {'; '.join(said)}."
+    told = any(r.get("throttled") is not None for s in samples for r in rows(s.get("value")))
+    return "Nothing held the clocks down." if told else "Whether the clocks were held down was not told."
 
 
 def _pairs(points: Iterable[Mapping[str, Any]], x: str, y: str) -> tuple[tuple[float, float | None], ...]:
