@@ -15,6 +15,7 @@ from inferaudit.facts.load import LoadResult, LoadStage
 from inferaudit.latency import (
     NS_PER_MS,
     goodput,
+    is_good,
     mean_in_flight,
     rate_per_s,
     summarise,
@@ -23,6 +24,7 @@ from inferaudit.latency import (
 )
 from inferaudit.records import ABSENT, RecordTable
 from inferaudit.slo import parse_objective
+from inferaudit.sustained import Answer
 
 CANCELLED = "cancelled"
 NOT_MEASURED: dict[str, Any] = summarise(()).in_ms()
@@ -81,6 +83,25 @@ def row_values(result: LoadResult, records: RecordTable, stage: LoadStage, metri
         case _:
             raise ValueError(f"no figure of one request is called {metric}")
     return sorted(points)
+
+
+def stage_answers(result: LoadResult, records: RecordTable, stage: LoadStage, metric: str) -> list[Answer]:
+    """The finished requests of a stage and what each counts: `metric` is throughput, goodput or token_throughput.
+
+    Goodput is by the objectives that the load knew (``result.slo``). A request without a token count counts none.
+    """
+    columns, errors = records.columns, records.columns["error"]
+    limits = _limits(result.slo) if metric == "goodput" else {}
+
+    def weight(i: int) -> float:
+        if errors[i]:
+            return 0.0
+        if metric == "token_throughput":
+            return max(columns["output_tokens"][i], 0)
+        return float(is_good(_observed(result, records, stage, i), limits))
+
+    rows = [i for i in _rows(records, stage) if records.errors[errors[i]] != CANCELLED]
+    return [Answer(columns["scheduled_ns"][i], columns["end_ns"][i], weight(i)) for i in rows]
 
 
 def benchmark_section(result: LoadResult, records: RecordTable, slo: Mapping[str, float]) -> dict[str, Any]:

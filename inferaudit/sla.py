@@ -11,9 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
-from inferaudit.benchmark import benchmark_section, judged_stage, row_values, stage_outcomes, stage_section
+from inferaudit.benchmark import (
+    benchmark_section,
+    judged_stage,
+    row_values,
+    stage_answers,
+    stage_outcomes,
+    stage_section,
+)
 from inferaudit.errors import MissingFactError
 from inferaudit.gpu_series import gpu_series
 from inferaudit.latency import (
@@ -30,6 +39,8 @@ from inferaudit.latency import (
 from inferaudit.model import Outcome, Snapshot
 from inferaudit.policy import Policy
 from inferaudit.slo import KNOWN, Objective
+from inferaudit.stats import batch_means_bounds
+from inferaudit.sustained import FEWEST, Sustained, sustained
 from inferaudit.units import format_duration
 
 _S = 1_000_000_000
@@ -105,16 +116,14 @@ def _judge(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:
 def _latency(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
     """A percentile or mean of TTFT, ITL, TPOT or E2E."""
     if objective.metric == "itl":
-        return _itl(records, stage, objective)
+        return _itl(result, records, stage, objective)
     points = row_values(result, records, stage, objective.metric)
     if not points:
         return ObjectiveResult(objective, Outcome.UNKNOWN, _why_none(result, objective), samples=0)
     if objective.percentile is None:
+        low, high = _mean_bounds([value / 1e6 for _, value in points])
         mean = sum(v for _, v in points) / len(points) / 1e6
-        outcome = Outcome.PASS if mean <= objective.target else Outcome.FAIL
-        return ObjectiveResult(
-            objective, outcome, f"mean {mean:.4g} ms", mean, samples=len(points), window=_span(points)
-        )
+        return _decided(objective, mean, low, high, len(points), _span(points))
     worst = worst_percentile(points, objective.percentile, LATENCY_WINDOW_NS)
     assert worst is not None  # noqa: S101  # there are points
     inside = sorted(value for _, value in points[worst.first : worst.last])
@@ -122,20 +131,29 @@ def _latency(result: Any, records: Any, stage: Any, objective: Objective) -> Obj
     return _decided(objective, worst.value / 1e6, _ms(low), _ms(high), len(inside), _window(worst))
 
 
-def _itl(records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
+def _itl(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
     table = records.itl_us.get(stage.name) or ()
     count = sum(row[1] for row in table)
     if not count:
         return ObjectiveResult(objective, Outcome.UNKNOWN, "no gap between tokens was measured", samples=0)
     if objective.percentile is None:
+        # A table has lost the order of its gaps; those of one answer are alike, so the answers are what counts.
         mean = sum(v * n for v, n in table) / count / 1e3
-        outcome = Outcome.PASS if mean <= objective.target else Outcome.FAIL
-        return ObjectiveResult(objective, outcome, f"mean {mean:.4g} ms", mean, samples=count, window="the whole stage")
+        low, high = _mean_bounds([value / 1e6 for _, value in row_values(result, records, stage, "tpot")])
+        return _decided(objective, mean, low, high, count, "the whole stage")
     low, high = table_percentile_bounds(table, objective.percentile)
     observed = table_percentile(table, objective.percentile)
     assert observed is not None  # noqa: S101  # the table is not empty
     bounds = tuple(None if b is None else b / 1e3 for b in (low, high))
     return _decided(objective, observed / 1e3, bounds[0], bounds[1], count, "the whole stage")
+
+
+def _mean_bounds(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The interval of the mean of values in the order of time, by batch means; (None, None) for too few."""
+    if len(values) < FEWEST:
+        return None, None
+    edges = [len(values) * k // 10 for k in range(11)]
+    return batch_means_bounds([fmean(values[a:b]) for a, b in pairwise(edges)]) or (None, None)
 
 
 def _decided(
@@ -145,8 +163,8 @@ def _decided(
     sign = "≤" if objective.at_most else "≥"
     text = f"{objective.dimension} {_figure(observed, objective)}, target {sign} {_figure(objective.target, objective)}"
     if outcome is Outcome.UNKNOWN:
-        needed = required_samples(objective.percentile) if objective.percentile else None
-        if needed and samples < needed:
+        needed = required_samples(objective.percentile) if objective.percentile else FEWEST
+        if samples < needed:
             text += f"; {samples} samples are too few to tell, an interval takes {needed}"
         else:
             text += "; the confidence interval holds the target: more samples would decide"
@@ -188,22 +206,36 @@ def _clean_requests(rate: float) -> int:
 
 
 def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
-    """Throughput, goodput or tokens per second of the stage: what it reached, at the rate it was asked."""
-    section = benchmark_section(result, records, result.slo)
+    """Throughput, goodput or tokens per second that the stage sustained, at the rate it was asked."""
+    section = stage_section(result, records, stage, result.slo)
     key = {"throughput": "request_rate", "goodput": "goodput", "token_throughput": "token_rate"}[objective.metric]
-    observed = section.get(key)
-    if observed is None:
-        return ObjectiveResult(objective, Outcome.UNKNOWN, "not measured")
-    asked = stage.rate
-    text = f"{_figure(observed, objective)}, target ≥ {_figure(objective.target, objective)}"
     window = format_duration((stage.end_ns - stage.start_ns) / _S)
-    if observed >= objective.target:
-        return ObjectiveResult(objective, Outcome.PASS, text, observed, samples=stage.scheduled, window=window)
-    # An open loop ends with the tail of its last answers, so a short run reaches less than it offers.
-    if objective.metric == "throughput" and asked is not None and asked < objective.target and observed >= 0.8 * asked:
-        why = f"{text}; no more was offered ({asked:g}/s), so the service may do more: raise load.rate"
-        return ObjectiveResult(objective, Outcome.UNKNOWN, why, observed, samples=stage.scheduled, window=window)
-    return ObjectiveResult(objective, Outcome.FAIL, text, observed, samples=stage.scheduled, window=window)
+    held = sustained(stage_answers(result, records, stage, objective.metric), open_loop=stage.rate is not None)
+    if section[key] is None or held is None:
+        return ObjectiveResult(objective, Outcome.UNKNOWN, "not measured", samples=0, window=window)
+    outcome = _OUTCOMES[decide(objective.target, held.low, held.high, at_most=False)]
+    text = f"{_figure(held.rate, objective)}, target ≥ {_figure(objective.target, objective)}"
+    if held.low is None:
+        text += f"; {held.samples} answers are too few to tell a rate, it takes {FEWEST}"
+    elif outcome is Outcome.UNKNOWN:
+        text += "; the confidence interval holds the target: a longer run would decide"
+    elif outcome is Outcome.FAIL and held.offered is not None:
+        outcome, why = _not_reached(held, objective)
+        text += why
+    return ObjectiveResult(objective, outcome, text, held.rate, (held.low, held.high), held.samples, window)
+
+
+def _not_reached(held: Sustained, objective: Objective) -> tuple[Outcome, str]:
+    """An open loop below its target: was it the service, or was no more offered, or not for long enough?"""
+    if not held.kept_up and held.long_enough:
+        return Outcome.FAIL, f"; requests piled up at {held.offered:.4g}/s"
+    if not held.kept_up:
+        return Outcome.UNKNOWN, "; the run was too short beside its latencies to tell a backlog: raise load.duration"
+    if objective.metric == "throughput" and held.offered is not None and held.offered < objective.target:
+        return Outcome.UNKNOWN, (
+            f"; no more was offered ({held.offered:.4g}/s), so the service may do more: raise load.rate"
+        )
+    return Outcome.FAIL, ""
 
 
 def _availability(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:

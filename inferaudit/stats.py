@@ -124,6 +124,18 @@ def mean_difference(
     return Difference(first, second, second - first - reach, second - first + reach)
 
 
+def batch_means_bounds(batches: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Student's interval of a mean from the means of consecutive batches, in which neighbours are alike.
+
+    The method of batch means of simulation output (Law, *Simulation Modeling and Analysis*, 9.5.3). None below two
+    batches.
+    """
+    if len(batches) < 2:
+        return None
+    reach = student_quantile((1 + confidence) / 2, len(batches) - 1) * math.sqrt(variance(batches) / len(batches))
+    return fmean(batches) - reach, fmean(batches) + reach
+
+
 def proportion_difference(
     before: tuple[int, int], after: tuple[int, int], confidence: float = CONFIDENCE
 ) -> Difference | None:
