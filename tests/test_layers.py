@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "inferaudit"
-HEAVY = {"kubernetes", "pynvml", "httpx", "rich"}
+HEAVY = {"kubernetes", "pynvml", "httpx", "rich", "grpc", "google", "hpack"}
 
 # Floors from docs/design.md. What is not named is pure domain arithmetic on floor 1.
 FLOORS = {
@@ -37,6 +37,7 @@ FLOORS = {
     "collect": 5,
     "bench": 5,
     "render": 5,
+    "rpc": 5,
     "proposal": 5,
     "planning": 5,
     "demo_server": 5,

@@ -19,7 +19,7 @@ UNSTATED = 0
 class Answer:
     """What one response said so far. `finished` is the server's own end mark; token counts are None where not given."""
 
-    __slots__ = ("cached_tokens", "error", "finished", "input_tokens", "output_tokens", "stated")
+    __slots__ = ("cached_tokens", "error", "fields", "finished", "input_tokens", "kind", "output_tokens", "stated")
 
     def __init__(self) -> None:
         self.input_tokens: int | None = None
@@ -28,6 +28,8 @@ class Answer:
         self.stated = 0  # tokens that events counted so far
         self.finished = False
         self.error = False
+        self.kind = ""  # the class of the error, where the API states one
+        self.fields: dict[bytes, bytes] = {}  # the headers, where the form of the body is in them
 
 
 Decoder = Callable[[bytes, Answer], int]

@@ -62,8 +62,8 @@ class Connection:
     """
 
     __slots__ = (
-        "connect_ns", "done", "ended", "endpoint", "fd", "feed", "first", "head", "incoming", "index", "marks",
-        "opened", "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size", "sock",
+        "connect_ns", "done", "ended", "endpoint", "fd", "feed", "first", "head", "incoming", "index", "layered",
+        "marks", "opened", "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size", "sock",
         "state", "tls",
     )  # fmt: skip
 
@@ -84,6 +84,7 @@ class Connection:
         self.head: list[bytes] = []
         self.marks: list[tuple[int, int]] = []
         self.out: memoryview | None = None
+        self.layered = endpoint.tls is not None  # are bytes changed on their way to and from the socket?
         self.tls: ssl.SSLObject | None = None
         self.incoming = self.outgoing = None  # type: ssl.MemoryBIO | None
         self.requests = self.size = 0
@@ -172,6 +173,10 @@ class Connection:
         if self.outgoing.pending:  # an answer to a key update
             self.sock.send(self.outgoing.read())
         return b"".join(parts)
+
+    def stays_open(self) -> bool:
+        """What an idle connection has to read is its end."""
+        return False
 
     def clear(self) -> None:
         """Forget the last answer; what was handed out stays with whom it was given to."""

@@ -56,7 +56,7 @@ class Connections:
         if not self.endpoint.addresses:
             return "dns"
         try:
-            connection = Connection(self.endpoint, self._address)
+            connection = self._new()
         except ConnectError as error:
             return self.open(number, scheduled) if self._next_address(error.kind) else error.kind
         connection.index, connection.scheduled = number, scheduled
@@ -68,8 +68,9 @@ class Connections:
 
     def progress(self, connection: Connection) -> str | None:
         """Take the next step of opening; the error class when it failed (and the connection is gone)."""
-        if connection.state == IDLE:  # an idle one is readable only when the server closes it
-            self.drop(connection)
+        if connection.state == IDLE:  # an idle one is readable only when the server closes it, unless it says otherwise
+            if not connection.stays_open():
+                self.drop(connection)
             return None
         try:
             waits = connection.advance()
@@ -101,6 +102,13 @@ class Connections:
         for connection in list(self.by_fd.values()):
             self.drop(connection)
         self.poller.close()
+
+    def _new(self) -> Connection:
+        if not self.endpoint.call:
+            return Connection(self.endpoint, self._address)
+        from inferaudit.bench.http2 import Http2Connection
+
+        return Http2Connection(self.endpoint, self._address, lambda fd: self.poller.modify(fd, READ | WRITE))
 
     def _next_address(self, kind: str) -> bool:
         """Go on to the name's next address (127.0.0.1 after ::1), unless one has worked before."""

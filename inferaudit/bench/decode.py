@@ -58,6 +58,7 @@ def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
     if error is None:
         error = _by_fields(fields, protocol, stream)
     if error is None:
+        answer.fields = fields
         try:
             if stream:
                 error = _stream(body, fields, pieces, marks, protocol, answer, tokens)
@@ -66,7 +67,7 @@ def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
         except (msgspec.DecodeError, UnicodeDecodeError):
             error = _malformed(body)
         if answer.error:
-            error = "error_in_body"
+            error = answer.kind or "error_in_body"
     elif error not in ("bad_content_type", "bad_encoding") and stream and status == 200 and sent is not None:
         _salvage(body, fields, pieces, marks, protocol, answer, tokens)
     stated = answer.output_tokens is not None
@@ -292,6 +293,8 @@ def _by_fields(fields: dict[bytes, bytes], protocol: Protocol, stream: bool) -> 
     if fields.get(b"content-encoding", b"identity") not in (b"identity", b""):
         return "bad_encoding"  # we asked for none
     kind = fields.get(b"content-type", b"")
+    if protocol.content:
+        return None if kind.startswith(protocol.content) else "bad_content_type"
     if protocol.lenient or not kind:
         return None
     if not stream:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from inferaudit.bench.protocols import base_path
+from inferaudit.bench.protocols import PROTOCOLS, base_path
 from inferaudit.errors import UsageError
 from inferaudit.plan import HttpAuth
+from inferaudit.rpc.urls import http_url
 
 USER_AGENT = "inferaudit-bench/0.1 (load test)"
 _FORBIDDEN = ("\r", "\n", "\0")
@@ -51,11 +52,13 @@ class Endpoint:
     proxy: Proxy | None = None
     tls: ssl.SSLContext | None = None
     unix: bool = False
+    # The headers of every call, where the API is one of gRPC; empty for HTTP/1.1.
+    call: tuple[tuple[str, str], ...] = ()
 
     @property
     def tunnelled(self) -> bool:
-        """Does a CONNECT tunnel come before TLS?"""
-        return self.proxy is not None and self.tls is not None
+        """Does a CONNECT tunnel come before TLS, or before gRPC?"""
+        return self.proxy is not None and (self.tls is not None or bool(self.call))
 
     @property
     def local(self) -> bool:
@@ -69,8 +72,11 @@ def is_local(host: str) -> bool:
 
 
 def resolve(url: str, api: str, auth: HttpAuth, environ: Mapping[str, str] | None = None) -> Endpoint:
-    """The endpoint behind `url` (http, https or ``unix:/path/to/socket``); :class:`UsageError` for a bad URL."""
+    """The endpoint behind `url` (http, https, grpc, grpcs or ``unix:/path/to/socket``); :class:`UsageError` for a bad
+    URL."""
     environ = os.environ if environ is None else environ
+    url = http_url(url, api)
+    rpc = api in PROTOCOLS and PROTOCOLS[api].rpc
     if url.startswith("unix:"):
         path = url.removeprefix("unix:")
         return Endpoint("http", "localhost", 0, "", "localhost", (Address(socket.AF_UNIX, path),), unix=True)
@@ -97,7 +103,7 @@ def resolve(url: str, api: str, auth: HttpAuth, environ: Mapping[str, str] | Non
         addresses=addresses,
         dns_ns=time.monotonic_ns() - first,
         proxy=proxy,
-        tls=_tls(auth) if parts.scheme == "https" else None,
+        tls=_tls(auth, "h2" if rpc else "http/1.1") if parts.scheme == "https" else None,
     )
 
 
@@ -180,7 +186,7 @@ def _proxy(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> Pro
     return Proxy(parts.hostname, parts.port or 80, key)
 
 
-def _tls(auth: HttpAuth) -> ssl.SSLContext:
+def _tls(auth: HttpAuth, protocol: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=auth.ca_file or None)
     except (OSError, ssl.SSLError) as error:
@@ -188,5 +194,5 @@ def _tls(auth: HttpAuth) -> ssl.SSLContext:
     if auth.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     return context

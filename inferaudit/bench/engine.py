@@ -175,7 +175,7 @@ class Engine:
                 self._broken(connection, stamp, reset=False)
                 continue
             data = bytes(view[:size])
-            if connection.tls is not None:
+            if connection.layered:
                 try:
                     data = connection.decrypt(data)
                 except OSError:
@@ -319,7 +319,7 @@ class Engine:
         connection.first = connection.size = 0
         connection.sent = time_ns()
         try:
-            if connection.tls is None:
+            if not connection.layered:
                 taken = connection.send(data)
                 if taken == len(data):
                     return True

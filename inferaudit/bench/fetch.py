@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from inferaudit.bench.endpoint import USER_AGENT, headers, resolve
+from inferaudit.bench.endpoint import USER_AGENT, Endpoint, headers, resolve
 from inferaudit.errors import CollectError
 from inferaudit.plan import LoadPlan
 
@@ -34,6 +34,15 @@ def get_json(plan: LoadPlan, route: str) -> Any:
 
             return msgspec.json.decode(content)
     except httpx.HTTPError as error:
-        raise CollectError(f"{url}: {error}") from None
+        raise CollectError(not_http(endpoint) or f"{url}: {error}") from None
     except ValueError as error:
         raise CollectError(f"{url} did not answer JSON: {error}") from None
+
+
+def not_http(endpoint: Endpoint) -> str:
+    """What a server that did not answer speaks, where that can be told without a proxy in between."""
+    if endpoint.unix or endpoint.proxy is not None or not endpoint.addresses:
+        return ""
+    from inferaudit.rpc.client import http_hint
+
+    return http_hint(endpoint.host, endpoint.port, tls=endpoint.tls is not None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inferaudit.bench.decision import objectives
-from inferaudit.bench.discovery import fixed_body
+from inferaudit.bench.discovery import fixed_request
 from inferaudit.bench.profiles import check_limits
 from inferaudit.bench.protocols import protocol
 from inferaudit.bench.requests import read_dataset
@@ -55,7 +55,12 @@ def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
         template=_read(plan.template) if plan.template else "",
         trace=trace,
     )
-    return plan, replace(setup, fixed_body=None if setup.template or dataset else fixed_body(plan, api))
+    if dataset and (api.rpc or api.content):
+        raise UsageError(f"--dataset: the API {api.name} takes tensors; give a request with --template FILE")
+    fixed = None if dataset else fixed_request(plan, api, setup.template)
+    if fixed is None:
+        return plan, setup
+    return plan, replace(setup, fixed_body=fixed.body, fixed_headers=fixed.headers, template="")
 
 
 def worker_count(plan: LoadPlan) -> int:

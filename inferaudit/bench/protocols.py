@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from inferaudit.bench import answers
+from inferaudit.bench import answers, answers_binary, answers_rpc
 from inferaudit.bench.answers import Decoder
 from inferaudit.errors import UsageError
 
@@ -21,7 +21,8 @@ class Protocol:
     """One API. `path` takes {model}; `stream_path` where streaming has a route of its own.
 
     `event` is None where the API does not stream; `framing` is how its stream is cut into events. `ends` says that a
-    whole stream carries an end mark, so that one without it was cut. `lenient` answers need no content type.
+    whole stream carries an end mark, so that one without it was cut. `lenient` answers need no content type; `content`
+    are the types they must have where those are not JSON and event streams. `rpc`: `path` is a method of gRPC.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Protocol:
     generates: bool = True
     lenient: bool = False
     stream_default: bool = True
+    content: tuple[bytes, ...] = ()
+    rpc: bool = False
 
     def target(self, base: str, model: str, stream: bool) -> str:
         """The request path under a server's base path."""
@@ -128,6 +131,32 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("openai-embeddings", "/v1/embeddings", _embeddings, answers.embeddings_body, generates=False),
         Protocol("openai-rerank", "/v1/rerank", _rerank, answers.embeddings_body, generates=False),
         Protocol("oip-v2", "/v2/models/{model}/infer", _nothing, answers.requires("outputs"), generates=False),
+        Protocol(
+            "oip-v2-binary",
+            "/v2/models/{model}/infer",
+            _nothing,
+            answers_binary.binary_body,
+            generates=False,
+            content=(b"application/octet-stream", b"application/json"),
+        ),
+        Protocol(
+            "oip-v2-grpc",
+            "/inference.GRPCInferenceService/ModelInfer",
+            _nothing,
+            answers_rpc.infer_response,
+            generates=False,
+            content=(b"application/grpc",),
+            rpc=True,
+        ),
+        Protocol(
+            "tf-serving-grpc",
+            "/tensorflow.serving.PredictionService/Predict",
+            _nothing,
+            answers_rpc.predict_response,
+            generates=False,
+            content=(b"application/grpc",),
+            rpc=True,
+        ),
         Protocol(
             "triton-generate",
             "/v2/models/{model}/generate",

@@ -29,6 +29,7 @@ from inferaudit.records import ABSENT, RecordTable, merge, to_npz
 
 MIN_FOR_ERROR_STOP = 20  # answers before the share of errors may end a stage
 _LIVE_SAMPLES = 5000
+_SPEECHLESS = {"malformed_http", "reset_before_headers", "reset_before_send", "tls"}  # perhaps it speaks no HTTP/1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,10 @@ def _outcome(run: _Run, setup: Setup, started: int, series: dict[str, Any], work
         if run.pool.endpoint_worker is None
         else run.pool.endpoint_worker.endpoint
     )
+    if not endpoint.call and records.errors and not any(ok == 0 for ok in records.columns["error"]):
+        from inferaudit.bench.fetch import not_http
+
+        run.warnings.extend(filter(None, [not_http(endpoint)] if _SPEECHLESS & set(records.errors) else []))
     result = LoadResult(
         profile=plan.profile,
         url=plan.url,

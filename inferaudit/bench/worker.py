@@ -19,6 +19,7 @@ from inferaudit.bench.protocols import Protocol, protocol
 from inferaudit.bench.raw import CANCELLED
 from inferaudit.bench.requests import builder
 from inferaudit.bench.rows import RowSink
+from inferaudit.bench.rpc import call_builder, calling
 from inferaudit.bench.schedule import arrivals, share, split
 from inferaudit.bench.tokens import parse_distribution
 from inferaudit.bench.work import LoopReport, Work
@@ -45,6 +46,7 @@ class Setup:
     template: str = ""
     trace: tuple[int, ...] = ()
     fixed_body: bytes | None = None
+    fixed_headers: tuple[tuple[str, str], ...] = ()
     max_connections: int = 20_000
 
 
@@ -76,8 +78,8 @@ class Worker:
         plan = setup.plan
         self.setup = setup
         self.api: Protocol = protocol(plan.api)
-        self.endpoint: Endpoint = resolve(plan.url, plan.api, plan.auth)
-        self.headers = headers(plan.auth)
+        self.headers = headers(plan.auth) | dict(setup.fixed_headers)
+        self.endpoint: Endpoint = calling(resolve(plan.url, plan.api, plan.auth), self.api, self.headers)
         total = round(plan.timeout_s * _NS)
         timeouts = Timeouts(
             connect=round(min(plan.connect_timeout_s, plan.timeout_s) * _NS),
@@ -109,25 +111,7 @@ class Worker:
     def run(self, place: int, stage: StagePlan, start_ns: int, beat: Callable[[Beat], str | None]) -> Part:
         """Run the stage from `start_ns`; `beat` may answer `STOP_ISSUING` or `CANCEL_STAGE`."""
         setup, plan = self.setup, self.setup.plan
-        self.engine.build = builder(
-            self.endpoint,
-            self.api,
-            model=plan.model,
-            stream=setup.stream,
-            headers=self.headers,
-            run_id=setup.run_id,
-            seed=plan.seed,
-            nonce=setup.nonce,
-            base=place * STAGE_NUMBERS,
-            lengths=(
-                parse_distribution(stage.input_tokens or plan.input_tokens),
-                parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens"),
-            ),
-            dataset=setup.dataset,
-            template=setup.template,
-            fixed_body=setup.fixed_body,
-            repeat=stage.repeat_prompts,
-        )
+        self.engine.build = self._builder(place * STAGE_NUMBERS, stage)
         watched = {o.metric for o in objectives(plan) if o.percentile is not None} if stage.until_decided else set()
         sink = _WatchedSink(
             stage.name,
@@ -152,6 +136,31 @@ class Worker:
     def close(self) -> None:
         """Give connections back."""
         self.engine.close()
+
+    def _builder(self, base: int, stage: StagePlan) -> Callable[[int], bytes]:
+        """From request number to request, for this stage."""
+        setup, plan = self.setup, self.setup.plan
+        if self.api.rpc:
+            return call_builder(setup.run_id, setup.fixed_body or b"", base)
+        return builder(
+            self.endpoint,
+            self.api,
+            model=plan.model,
+            stream=setup.stream,
+            headers=self.headers,
+            run_id=setup.run_id,
+            seed=plan.seed,
+            nonce=setup.nonce,
+            base=base,
+            lengths=(
+                parse_distribution(stage.input_tokens or plan.input_tokens),
+                parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens"),
+            ),
+            dataset=setup.dataset,
+            template=setup.template,
+            fixed_body=setup.fixed_body,
+            repeat=stage.repeat_prompts,
+        )
 
     def _work(self, stage: StagePlan) -> Work:
         worker, workers = self.setup.worker, self.setup.workers

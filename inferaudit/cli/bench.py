@@ -23,16 +23,16 @@ def register(app: typer.Typer) -> None:
 @app.command()
 def bench(
     url: Annotated[
-        str, typer.Argument(help="The server's base URL (https://host[:port]) or unix:/path/to/socket.")
+        str, typer.Argument(help="The server's base URL (https://host[:port]; grpc:// or grpcs:// for gRPC) or unix:/path/to/socket.")
     ] = "",
     api: Annotated[
         str,
         typer.Option(
-            help="openai-chat, openai-completions, openai-embeddings, oip-v2, tgi, tei, tf-serving, "
-            "torchserve, ollama, llamacpp, triton-generate, custom.",
+            help="openai-chat (the default), openai-completions, openai-embeddings, oip-v2, oip-v2-binary, oip-v2-grpc (that of grpc://), tgi, tei, tf-serving, "
+            "tf-serving-grpc, torchserve, ollama, llamacpp, triton-generate, custom.",
             rich_help_panel=REQUEST,
         ),
-    ] = "openai-chat",
+    ] = "",
     model: Annotated[str, typer.Option(help="Model name to ask for.", rich_help_panel=REQUEST)] = "",
     stream: Annotated[
         bool | None,

@@ -17,6 +17,7 @@ from inferaudit.cli.outputs import write_text
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.plan import HttpAuth, Limits, LoadPlan, StagePlan
+from inferaudit.rpc.urls import is_rpc
 from inferaudit.slo import parse_objectives, parse_slo_flag
 from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
 
@@ -106,7 +107,7 @@ def load_plan(asked: Asked) -> LoadPlan:
         headers.append((name, variable))
     return LoadPlan(
         url=asked.url,
-        api=asked.api,
+        api=asked.api or ("oip-v2-grpc" if is_rpc(asked.url, "") else "openai-chat"),
         model=asked.model,
         profile=asked.profile or "bench",
         stages=_stages(asked),

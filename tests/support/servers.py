@@ -37,13 +37,15 @@ class MissingServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelServer:
-    """A running server on loopback. `models` are those it serves; `metrics` is the URL of its metrics page."""
+    """A running server on loopback. `models` are those it serves; `metrics` is the URL of its metrics page, `grpc` that
+    of its gRPC port (empty without one)."""
 
     name: str
     url: str
     metrics: str
     models: tuple[str, ...]
     folder: Path
+    grpc: str = ""
 
     def get(self, route: str) -> tuple[int, str]:
         """Status and text of a GET; `route` may be a whole URL."""
@@ -75,6 +77,7 @@ class _Recipe:
     environment: Mapping[str, str] | None = None
     ports: int = 1
     metrics_port: int = 0
+    grpc_port: int | None = None
 
 
 def start(
@@ -107,7 +110,8 @@ def _run(
             processes.until(f"{name} on port {ports[0]}", lambda: _is_open(ports[0]), timeout_s=READY_S)
         for page in () if loading else (url + recipe.ready, metrics):  # Triton opens them one after the other
             processes.until(f"{name} at {page}", lambda page=page: is_ready(page), timeout_s=READY_S)
-        yield ModelServer(name, url, metrics, recipe.models, folder)
+        grpc = "" if recipe.grpc_port is None else f"grpc://127.0.0.1:{ports[recipe.grpc_port]}"
+        yield ModelServer(name, url, metrics, recipe.models, folder, grpc)
     finally:
         groups = [process.pid for process in processes.running.values()]
         processes.stop()
@@ -215,7 +219,8 @@ def _triton(home: Path, ports: Sequence[int]) -> list[str]:
         *("/usr/bin/env", f"LD_LIBRARY_PATH={libraries}", f"PATH={path}", str(wheel / "bin" / "tritonserver")),
         *("--model-repository", "models", "--backend-directory", "backends"),
         *("--cache-directory", str(wheel / "caches")),
-        *("--http-address", "127.0.0.1", "--http-port", str(ports[0]), "--allow-grpc=false"),
+        *("--http-address", "127.0.0.1", "--http-port", str(ports[0])),
+        *("--grpc-address", "127.0.0.1", "--grpc-port", str(ports[2])),
         *("--metrics-address", "127.0.0.1", "--metrics-port", str(ports[1])),
         *("--model-control-mode", "explicit", "--load-model", "*", "--exit-timeout-secs", "2"),
     ]
@@ -240,7 +245,9 @@ def _mlserver_files(folder: Path, ports: Sequence[int]) -> None:
 
 
 RECIPES: dict[str, _Recipe] = {
-    "triton": _Recipe(_triton, ("double", "words"), "/v2/health/ready", _triton_files, ports=2, metrics_port=1),
+    "triton": _Recipe(
+        _triton, ("double", "words"), "/v2/health/ready", _triton_files, ports=3, metrics_port=1, grpc_port=2
+    ),
     "mlserver": _Recipe(
         lambda home, ports: _python(home, "-m", "mlserver.cli.main", "start", "."),
         ("tiny",),
@@ -248,13 +255,16 @@ RECIPES: dict[str, _Recipe] = {
         _mlserver_files,
         ports=3,
         metrics_port=1,
+        grpc_port=2,
     ),
     "kserve": _Recipe(
         lambda home, ports: _python(
-            home, str(HERE / "kserve_model.py"), "--http_port", str(ports[0]), "--enable_grpc", "false"
+            *(home, str(HERE / "kserve_model.py"), "--http_port", str(ports[0]), "--grpc_port", str(ports[1]))
         ),
         ("tiny",),
         "/v2/models/tiny/ready",
+        ports=2,
+        grpc_port=1,
     ),
     "bentoml": _Recipe(
         lambda home, ports: _python(

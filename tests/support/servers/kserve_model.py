@@ -2,6 +2,7 @@
 
 import argparse
 
+import grpc.aio
 import numpy
 import uvicorn
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer, model_server
@@ -39,7 +40,12 @@ class Loopback(uvicorn.Config):
         super().__init__(*args, **{**options, "host": "127.0.0.1"})
 
 
+def _on_loopback(server, address, add=grpc.aio.Server.add_insecure_port):
+    return add(server, address.replace("[::]", "127.0.0.1"))
+
+
 if __name__ == "__main__":
+    grpc.aio.Server.add_insecure_port = _on_loopback
     uvicorn.Config = Loopback
     argparse.ArgumentParser(parents=[model_server.parser]).parse_args()
     ModelServer().start([Tiny()])
