@@ -155,6 +155,22 @@ def test_requests_and_tokens_are_those_that_the_server_counts(server: ModelServe
             assert result["ttft_ms"]["count"] == REQUESTS, what
 
 
+@pytest.mark.parametrize("api", ["oip-v2-grpc", "oip-v2-binary"])
+def test_calls_and_binary_tensors_are_those_that_the_server_counts(server: ModelServer, api: str) -> None:
+    if not server.grpc:
+        return  # it speaks neither
+    counter, label = COUNTERS[server.name]
+    model = server.models[0]
+    before = server.counted(counter, **{label: model})
+    result = bench(server.grpc if api == "oip-v2-grpc" else server.url, "--api", api, "--model", model)
+    if (server.name, api) == ("mlserver", "oip-v2-binary"):  # it does not know the extension, and says so
+        assert {kind: error["count"] for kind, error in result["errors"].items()} == {"http_4xx": REQUESTS}
+        return
+    assert result["requests"]["ok"] == REQUESTS, result["errors"]
+    assert server.counted(counter, **{label: model}) - before == REQUESTS
+    assert result["latency_ms"]["count"] == REQUESTS
+
+
 # --- Triton
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from inferaudit.bench.answers import NO_TOKEN, Answer
 from inferaudit.rpc.messages import parse
 from inferaudit.rpc.session import frames
 from inferaudit.rpc.status import OK, http_status, of_reset, read_status
 
 _TRAILERS, _COMPRESSED = 0x80, 1
-_RESET = b"x-stream-reset"
+_RESET = re.compile(rb"\x80\0\0\0.x-stream-reset:(\d+)\r\n\Z", re.DOTALL)  # where a stream broke off, at any byte
 
 
 def infer_response(data: bytes, answer: Answer) -> int:
@@ -39,12 +41,15 @@ def _filled(message: bytes, name: str, answer: Answer) -> None:
 def _only(data: bytes, answer: Answer) -> bytes | None:
     """The message of a call that was answered with one; None, and the error's class in `answer`, otherwise."""
     answer.finished = True
+    found: list[tuple[int, bytes]] = []
+    broken = _RESET.search(data, max(0, len(data) - 64))
     try:
-        found = frames(data)
+        found = [] if broken else frames(data)
     except ValueError:
         answer.kind = "malformed_event"
     else:
-        answer.kind = _class_of_call(found)
+        reset = broken and _class_of_reset(int(broken[1]), begun=broken.start() > 0)
+        answer.kind = reset or _class_of_call(found)
     answer.error = bool(answer.kind)
     return None if answer.error else found[0][1]
 
@@ -55,8 +60,6 @@ def _class_of_call(found: list[tuple[int, bytes]]) -> str:
         return "truncated"
     messages = found[:-1]
     fields = dict(line.partition(b":")[::2] for line in found[-1][1].split(b"\r\n"))
-    if _RESET in fields:
-        return _class_of_reset(int(fields[_RESET]), begun=bool(messages))
     status = read_status(fields)
     if status is None:
         return "truncated"  # an answer that ends without saying how it went

@@ -63,8 +63,8 @@ class Connection:
 
     __slots__ = (
         "connect_ns", "done", "ended", "endpoint", "fd", "feed", "first", "head", "incoming", "index", "layered",
-        "marks", "opened", "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size", "sock",
-        "state", "tls",
+        "marks", "opened", "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size",
+        "sock", "state", "tls",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, address: int = 0) -> None:
@@ -84,7 +84,7 @@ class Connection:
         self.head: list[bytes] = []
         self.marks: list[tuple[int, int]] = []
         self.out: memoryview | None = None
-        self.layered = endpoint.tls is not None  # are bytes changed on their way to and from the socket?
+        self.layered = endpoint.tls is not None  # are bytes changed on their way?
         self.tls: ssl.SSLObject | None = None
         self.incoming = self.outgoing = None  # type: ssl.MemoryBIO | None
         self.requests = self.size = 0

@@ -23,13 +23,17 @@ def register(app: typer.Typer) -> None:
 @app.command()
 def bench(
     url: Annotated[
-        str, typer.Argument(help="The server's base URL (https://host[:port]; grpc:// or grpcs:// for gRPC) or unix:/path/to/socket.")
+        str,
+        typer.Argument(
+            help="The server's base URL (https://host[:port]; grpc:// or grpcs:// for gRPC) or unix:/path/to/socket."
+        ),
     ] = "",
     api: Annotated[
         str,
         typer.Option(
-            help="openai-chat (the default), openai-completions, openai-embeddings, oip-v2, oip-v2-binary, oip-v2-grpc (that of grpc://), tgi, tei, tf-serving, "
-            "tf-serving-grpc, torchserve, ollama, llamacpp, triton-generate, custom.",
+            help="openai-chat (the default), openai-completions, openai-embeddings, oip-v2, oip-v2-binary, "
+            "oip-v2-grpc (that of grpc://), tgi, tei, tf-serving, tf-serving-grpc, torchserve, ollama, llamacpp, "
+            "triton-generate, custom.",
             rich_help_panel=REQUEST,
         ),
     ] = "",

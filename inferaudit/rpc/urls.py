@@ -1,4 +1,4 @@
-"""Where gRPC is: ``grpc://host:port`` (plaintext), ``grpcs://host[:port]`` (TLS), or http(s) with an API that says so."""
+"""Where gRPC is: ``grpc://host:port``, with TLS ``grpcs://host[:port]``, or http(s) with an API that says so."""
 
 from __future__ import annotations
 
