@@ -17,7 +17,7 @@ import msgspec
 
 from inferaudit.errors import UsageError
 from inferaudit.model import Fact, FactError, FactErrorKind, Report
-from inferaudit.trend import Run, comparable, run_of
+from inferaudit.trend import KEPT, Run, run_of
 
 FILE = "history.sqlite"
 _BUSY_S = 10.0
@@ -112,13 +112,13 @@ def stored_runs(url: str = "", *, service: str = "") -> list[Run]:
 
 
 def history_facts(url: str | None, service: str = "") -> dict[str, Fact]:
-    """The fact ``process.history``: the stored runs like the newest of `service`; None = no store was asked for."""
+    """The fact ``process.history``: the newest stored runs of `service`, oldest first; None = no store was given."""
     if url is None:
         error = FactError(
             FactErrorKind.NOT_ASKED, "no history of runs was given", source="history", remedy="keep one with --store"
         )
         return {"process.history": Fact(error=error)}
-    return {"process.history": Fact(comparable(stored_runs(url, service=service)))}
+    return {"process.history": Fact(stored_runs(url, service=service)[-KEPT:])}
 
 
 def stored_run(url: str, run_id: str) -> Run:

@@ -87,13 +87,13 @@ def inventory_section(snapshot: Snapshot, findings: Sequence[Finding]) -> dict[s
         if snapshot.target.url
         else None,
         "runtimes": None if runtime is None else [{"name": runtime.name, "version": runtime.version}],
-        "models": _models(snapshot),
+        "models": models_found(snapshot),
         "feature_stores": _feature_stores(snapshot),
         "monitoring_gaps": gaps if looked else None,
     }
 
 
-def _models(snapshot: Snapshot) -> list[dict[str, Any]] | None:
+def models_found(snapshot: Snapshot) -> list[dict[str, Any]] | None:
     """The models as the endpoint lists them, else as the containers name them; None where neither was seen."""
     containers, maps = _value(snapshot, "workload.containers"), _value(snapshot, "service.configmaps") or ()
     engines = [engine for _, engine in serving_engines(containers or (), maps)]

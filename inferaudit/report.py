@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
@@ -21,36 +21,29 @@ from inferaudit.checklist_rows import checklist_section, unattested
 from inferaudit.cost import cost_section
 from inferaudit.decisions import decisions_section, governance_section
 from inferaudit.evaluate import UNREAD, Selection, evaluate
-from inferaudit.inventory import gpus_held, inventory_section, target_section
-from inferaudit.model import Finding, Outcome, Report, Snapshot, Verdict
+from inferaudit.inventory import gpus_held, inventory_section, models_found, target_section
+from inferaudit.model import Fact, Finding, Outcome, Report, Snapshot, Verdict
 from inferaudit.policy import Policy
 from inferaudit.report_file import SCHEMA
 from inferaudit.scorecard import scorecard_section
 from inferaudit.sla import benchmark_of, sla_section
+from inferaudit.trend import Run, run_of, trends_section
 from inferaudit.verdict import decide, reasons
 
 
 def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None) -> Report:
     """Judge the snapshot and build its report; the same arguments give the same document on any machine and day."""
-    findings = evaluate(catalog, snapshot, policy, selection)
-    verdict = decide(findings)
     benchmark = benchmark_of(snapshot, policy)
+    target = target_section(snapshot)
+    cost = _cost(snapshot, policy, target, benchmark)
+    findings = evaluate(catalog, _with_this_run(snapshot, policy, target, benchmark, cost), policy, selection)
+    verdict = decide(findings)
     checklists = checklist_section(catalog.checklists.values(), findings, snapshot)
     required = unattested(checklists, policy.phase) if policy.gate.attestations == "required" else ()
     if required and verdict is Verdict.GO:
         verdict = Verdict.INCOMPLETE
-    target = target_section(snapshot)
     inventory = inventory_section(snapshot, findings)
     sla = sla_section(snapshot, policy)
-    cost = cost_section(
-        cost=policy.cost,
-        gpus=policy.cost.gpus or gpus_held(snapshot, target),
-        products=[gpu["product"] for gpu in target["gpus"]],
-        models=[target["model"]] if target["model"] else [model["id"] for model in inventory["models"] or ()],
-        benchmark=benchmark,
-        collected_at=snapshot.collected_at,
-        interruption_tolerant=policy.service.interruption_tolerant,
-    )
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": verdict.value,
@@ -85,7 +78,40 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
         "decisions": decisions_section(policy, benchmark, cost, sla),
         "governance": governance_section(policy, snapshot.collected_at),
     }
-    return Report(data)
+    return Report({**data, "trends": trends_section(_history(snapshot), run_of(data))})
+
+
+def _cost(
+    snapshot: Snapshot, policy: Policy, target: Mapping[str, Any], benchmark: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    models = [target["model"]] if target["model"] else [model["id"] for model in models_found(snapshot) or ()]
+    return cost_section(
+        cost=policy.cost,
+        gpus=policy.cost.gpus or gpus_held(snapshot, target),
+        products=[gpu["product"] for gpu in target["gpus"]],
+        models=models,
+        benchmark=benchmark,
+        collected_at=snapshot.collected_at,
+        interruption_tolerant=policy.service.interruption_tolerant,
+    )
+
+
+def _history(snapshot: Snapshot) -> list[Run] | None:
+    fact = snapshot.facts.get("process.history")
+    return fact.value if fact and fact.error is None else None
+
+
+def _with_this_run(
+    snapshot: Snapshot, policy: Policy, target: Mapping[str, Any], benchmark: Any, cost: Mapping[str, Any]
+) -> Snapshot:
+    """The snapshot whose history ends with this run: a trend is told by the run that completes it, not by the next."""
+    earlier = _history(snapshot)
+    if earlier is None:
+        return snapshot
+    service = policy.service.model_dump(mode="json")
+    known = {"collected_at": snapshot.collected_at, "target": target, "service": service}
+    this = run_of({**known, "benchmark": benchmark, "cost": cost})
+    return replace(snapshot, facts={**snapshot.facts, "process.history": Fact([*earlier, this])})
 
 
 def _digest(value: Any) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 WINDOW = 8  # runs looked back
+KEPT = 200  # runs of a service that a report holds at most
 FEWEST = 4  # below these no order is rare enough: 1 in 24 at four, 1 in 6 at three
 ALPHA = 0.05
 TOLERANCE = 0.05
@@ -106,7 +107,7 @@ def run_of(data: Mapping[str, Any]) -> Run:
         score=_number(score),
         token_rate=_number(benchmark.get("token_rate")),
         request_rate=_number(benchmark.get("request_rate")),
-        gpu_utilisation=_utilisation((benchmark.get("series") or {}).get("gpu")),
+        gpu_utilisation=_utilisation(benchmark),
         e2e_p95_ms=_number((benchmark.get("latency_ms") or {}).get("p95")),
         ttft_p95_ms=_number((benchmark.get("ttft_ms") or {}).get("p95")),
         error_rate=_share(requests.get("failed"), requests.get("ok")),
@@ -128,6 +129,24 @@ def comparable(runs: Sequence[Run], like: Run | None = None) -> list[Run]:
         return []
     same = (like.service, like.model, like.gpus, like.profile)
     return [run for run in ordered if (run.service, run.model, run.gpus, run.profile) == same]
+
+
+def trends_section(earlier: Sequence[Run] | None, this: Run) -> dict[str, Any] | None:
+    """The report's ``trends``: the runs of the service, this one last, and how its figures move over those like it.
+
+    None where no store was asked for.
+    """
+    if earlier is None:
+        return None
+    before = sorted((run for run in earlier if run.id != this.id), key=lambda run: (run.collected_at, run.id))
+    runs = [*before, this][-KEPT:]
+    alike = comparable(runs, this)
+    return {
+        "window": WINDOW,
+        "comparable": len(alike),
+        "runs": msgspec.to_builtins(runs),
+        "figures": msgspec.to_builtins(trends(alike)),
+    }
 
 
 def trends(runs: Sequence[Run], *, window: int = WINDOW, tolerance: float = TOLERANCE) -> tuple[FigureTrend, ...]:
@@ -197,14 +216,20 @@ def _share(failed: Any, ok: Any) -> float | None:
     return first / (first + second)
 
 
-def _utilisation(samples: Any) -> float | None:
-    """Mean of the samples as a share; a value is a number of percent, or has one under a name with ``util``."""
+def _utilisation(benchmark: Mapping[str, Any]) -> float | None:
+    """How busy the GPUs were, as a share: the mean of all samples taken during the judged stage, of all GPUs.
+
+    Of the whole run where the report does not say when that stage was.
+    """
+    stages = [s for s in benchmark.get("stages") or () if s.get("name") == benchmark.get("judged_stage")]
+    start, length = (_number(stages[0].get(key)) if len(stages) == 1 else None for key in ("start_s", "duration_s"))
     found: list[float] = []
-    for sample in samples if isinstance(samples, list) else ():
-        value = sample.get("value", sample) if isinstance(sample, Mapping) else sample
-        if isinstance(value, Mapping):
-            value = next((v for key, v in value.items() if "util" in str(key)), None)
-        number = _number(value)
-        if number is not None and 0 <= number <= 100:
-            found.append(number)
+    for sample in (benchmark.get("series") or {}).get("gpu") or ():
+        at = _number(sample.get("t_s"))
+        if None not in (at, start, length) and not start <= at <= start + length:  # type: ignore[operator]
+            continue
+        for gpu in sample.get("value") or ():
+            number = _number(gpu.get("utilization_gpu_percent"))
+            if number is not None and 0 <= number <= 100:
+                found.append(number)
     return fmean(found) / 100 if found else None

@@ -27,7 +27,19 @@ from inferaudit.cli.history import app
 from inferaudit.errors import UsageError
 from inferaudit.history import default_store, history_facts, prune, store_report, stored_run, stored_runs
 from inferaudit.model import FactErrorKind, Report
-from inferaudit.trend import FEWEST, FIGURES, Run, comparable, figure_trend, kendall_p, run_of, theil_sen, trends
+from inferaudit.trend import (
+    FEWEST,
+    FIGURES,
+    KEPT,
+    Run,
+    comparable,
+    figure_trend,
+    kendall_p,
+    run_of,
+    theil_sen,
+    trends,
+    trends_section,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 GO = msgspec.json.decode((GOLDEN / "go" / "report.json").read_bytes())
@@ -61,15 +73,33 @@ def test_what_was_not_measured_is_null_and_never_zero() -> None:
 @pytest.mark.parametrize(
     ("samples", "share"),
     [
-        ([{"t_s": 0, "value": 40}, {"t_s": 1, "value": 60}], 0.5),
-        ([{"t_s": 0, "value": {"utilization_percent": 80}}, {"t_s": 1, "value": None}], 0.8),
-        ([{"t_s": 0, "utilization_gpu_percent": 30}], 0.3),
+        ([[40], [60]], 0.5),
+        ([[80, 20], [None, 50]], 0.5),
+        ([[None]], None),
         ([], None),
         (None, None),
     ],
 )
 def test_gpu_utilisation_is_the_mean_of_what_was_sampled(samples: Any, share: float | None) -> None:
-    assert run_of({"benchmark": {"series": {"gpu": samples}}}).gpu_utilisation == (share and pytest.approx(share))
+    series = samples and [
+        {"t_s": t, "value": [{"gpu": f"GPU {n}", "utilization_gpu_percent": u} for n, u in enumerate(gpus)]}
+        for t, gpus in enumerate(samples)
+    ]
+    assert run_of({"benchmark": {"series": {"gpu": series}}}).gpu_utilisation == (share and pytest.approx(share))
+
+
+def test_gpu_utilisation_is_that_of_the_judged_stage() -> None:
+    """A warm-up and the silence after the load are not how busy the service keeps its GPUs."""
+    samples = [{"t_s": t, "value": [{"gpu": "GPU 0", "utilization_gpu_percent": u}]}
+               for t, u in ((0, 0), (10, 90), (20, 70), (30, 0))]  # fmt: skip
+    stages = [{"name": "warm-up", "start_s": 0, "duration_s": 5}, {"name": "sustained", "start_s": 5, "duration_s": 20}]
+    told = {"judged_stage": "sustained", "stages": stages, "series": {"gpu": samples}}
+    assert run_of({"benchmark": told}).gpu_utilisation == pytest.approx(0.8)
+
+
+def test_the_series_of_an_audit_is_read() -> None:
+    """The points that the audit itself makes of its GPU samples, not a shape of this test's own."""
+    assert run_of(GO).gpu_utilisation is not None
 
 
 @pytest.fixture
@@ -242,12 +272,34 @@ def test_history_as_a_fact(folder: str) -> None:
     assert error.kind is FactErrorKind.NOT_ASKED
     for day, profile in ((1, "sla"), (2, "smoke"), (3, "sla")):
         store_report(_report(day, profile=profile), folder)
-    assert [run.collected_at[8:10] for run in history_facts(folder, "chat")["process.history"].value] == ["01", "03"]
+    assert [run.collected_at[8:10] for run in history_facts(folder, "chat")["process.history"].value] == [
+        "01",
+        "02",
+        "03",
+    ]
     assert history_facts(folder, "other")["process.history"].value == []
 
 
 def _run(number: int, **more: Any) -> Run:
     return Run(id=str(number), service="chat", collected_at=f"2026-01-{number:02}", verdict="GO", **more)
+
+
+def test_the_section_ends_with_this_run_and_compares_like_with_like() -> None:
+    this = _run(9, model="a", token_rate=70.0)
+    before = [_run(day, model="b" if day == 2 else "a", token_rate=100.0 - day) for day in range(1, 8)]
+    assert trends_section(None, this) is None
+    section = trends_section([before[3], *before, this][1:], this)
+    assert section is not None
+    assert [run["id"] for run in section["runs"]] == [*map(str, range(1, 8)), "9"]
+    assert section["comparable"] == 7
+    figures = {figure["figure"]: figure for figure in section["figures"]}
+    assert figures["token_rate"]["direction"] == "worse"
+    assert (figures["token_rate"]["first"], figures["token_rate"]["last"]) == (99.0, 70.0)
+    assert figures["error_rate"]["direction"] == "unknown"
+    alone = trends_section([], this)
+    assert alone is not None
+    assert {figure["direction"] for figure in alone["figures"]} == {"unknown"}
+    assert len(trends_section([_run(1)] * 500, this)["runs"]) <= KEPT  # type: ignore[index]
 
 
 def test_only_runs_of_one_kind_are_compared() -> None:
@@ -326,7 +378,10 @@ def test_the_verbs_from_adding_to_pruning(folder: str) -> None:
     assert "stored: " in _cli("add", report, "--store", folder)
     assert "was stored before" in _cli("add", report, "--store", folder)
     (run,) = json.loads(_cli("list", "--store", folder, "-o", "json"))["runs"]
-    assert "not measured" in _cli("show", run["id"], "--store", folder)
+    assert "not measured" not in _cli("show", run["id"], "--store", folder)
+    unmeasured = str(GOLDEN / "incomplete" / "report.json")
+    added = json.loads(_cli("add", unmeasured, "--store", f"{folder}-2", "-o", "json"))["run"]
+    assert "not measured" in _cli("show", added["id"], "--store", f"{folder}-2")
     assert "needs 4 comparable runs" in _cli("trends", "--store", folder)
     found = json.loads(_cli("trends", "--store", folder, "-o", "json"))
     assert [t["figure"] for t in found["trends"]] == list(FIGURES)

@@ -13,7 +13,7 @@ from inferaudit.api import (
     unknown,
 )
 from inferaudit.governance import slug
-from inferaudit.trend import trends
+from inferaudit.trend import comparable, trends
 
 
 @check(
@@ -31,13 +31,14 @@ from inferaudit.trend import trends
 def trend(snapshot: Snapshot, *, window: int = 8, tolerance: float = 0.05) -> Iterator[Judgement]:
     """A service that loses two percent with each release passes every audit until it fails one.
 
-    Tokens per second, GPU utilisation, P95 and cost per token are looked at over the last runs under the same load.
+    Tokens per second, GPU utilisation, P95 and cost per token are looked at over the last runs like this one: of the
+    same service, model, GPUs and load.
     Worse means: so steady an order is rare by chance, and the figure moved by more than the tolerance.
     """
-    runs = snapshot.fact("process.history")
+    runs = comparable(snapshot.fact("process.history"))
     found = trends(runs, window=window, tolerance=tolerance)
     if not any(figure.runs for figure in found):
-        yield unknown(None, "no earlier run of this service measured anything; store runs with --store")
+        yield unknown(None, "no run like this one measured anything; store runs under load with --store")
         return
     for figure in found:
         subject = f"trend/{slug(figure.figure)}"

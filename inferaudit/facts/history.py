@@ -11,7 +11,7 @@ FACTS = (
         "process.history",
         Scope.PROCESS,
         list[Run],
-        "key figures of earlier runs of the same service under the same load",
+        "key figures of earlier runs of the same service, and of this one",
         flag="--store",
     ),
 )

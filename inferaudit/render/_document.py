@@ -106,6 +106,7 @@ class Document(msgspec.Struct, frozen=True):
     advice: tuple[dict[str, Any], ...] = ()
     decisions: tuple[dict[str, Any], ...] = ()
     governance: dict[str, Any] = {}
+    trends: dict[str, Any] = {}
 
     @property
     def scope_sentence(self) -> str:

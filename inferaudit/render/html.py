@@ -23,6 +23,7 @@ from inferaudit.model import Report
 from inferaudit.render import _advice as advice
 from inferaudit.render import _costs as costs
 from inferaudit.render import _document as d
+from inferaudit.render import _trends as trends
 from inferaudit.render._charts import budget, charts
 from inferaudit.render._figures import PERCENTILES, client_warning, formulas, latency_rows, rate_lines
 from inferaudit.render._options import Options
@@ -87,6 +88,11 @@ def _page(document: d.Document, scale: float) -> str:
             rates=rate_lines(document),
             client_warning=client_warning(document),
             formulas=formulas(document),
+            trend_charts=trends.trend_charts(document),
+            trend_rows=trends.trend_rows(document),
+            trend_sentence=trends.trend_sentence(document),
+            kinds=trends.kind_rows(document),
+            kind_figures=trends.KIND_FIGURES,
             layers=_layers(document),
             costs=costs.cost_figures(document),
             cost_inputs=costs.cost_inputs(document),

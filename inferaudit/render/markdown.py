@@ -32,6 +32,7 @@ from inferaudit.render._document import (
 )
 from inferaudit.render._figures import PERCENTILES, client_warning, latency_rows, rate_lines
 from inferaudit.render._options import Options
+from inferaudit.render._trends import KIND_FIGURES, kind_rows, trend_rows, trend_sentence
 
 LIMIT_BYTES = 60_000
 _BADGES = {Verdict.GO: "🟢 **GO**", Verdict.NO_GO: "🔴 **NO GO**", Verdict.INCOMPLETE: "🟡 **INCOMPLETE**"}
@@ -89,6 +90,8 @@ def _sections(document: Document) -> Iterable[tuple[str, str]]:
         yield "service levels", sla
     if document.benchmark:
         yield "measured load", _details("Measured load", _load(document))
+    if document.trends:
+        yield "trend", _details("Trend", _trend(document))
     if cost_figures(document):
         yield "cost", _details("Cost", _cost(document))
     said = [row for row in (*advice_rows(document), *decision_rows(document)) if row.style != "unknown"]
@@ -165,6 +168,21 @@ def _load(document: Document) -> str:
         parts.append("\n".join([head, *body]))
     parts.append("\n".join(f"- {label}: {markdown(text)}" for label, text in rate_lines(document)))
     return "\n\n".join(parts)
+
+
+def _trend(document: Document) -> str:
+    parts = [markdown(trend_sentence(document), 400)]
+    parts.append(
+        "\n".join(f"- **{markdown(r.title)}** {r.direction}: {markdown(r.moved)}" for r in trend_rows(document))
+    )
+    kinds = kind_rows(document)
+    if len(kinds) > 1:
+        head = f"| model | GPUs | load | runs | {' | '.join(KIND_FIGURES)} |\n{'|---' * (4 + len(KIND_FIGURES))}|"
+        body = [
+            f"| {' | '.join(map(markdown, (r.model, r.gpus, r.load, str(r.runs), *r.cells)))} |" for r in kinds[:10]
+        ]
+        parts.append("\n".join([head, *body]))
+    return "\n\n".join(filter(None, parts))
 
 
 def _cost(document: Document) -> str:

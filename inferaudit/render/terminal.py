@@ -39,6 +39,7 @@ from inferaudit.render._document import (
 )
 from inferaudit.render._figures import PERCENTILES, client_warning, latency_rows, rate_lines
 from inferaudit.render._options import Options
+from inferaudit.render._trends import KIND_FIGURES, kind_rows, trend_rows, trend_sentence
 
 MIN_WIDTH = 20
 _VERDICTS = {
@@ -108,6 +109,21 @@ def _parts(document: Document, width: int) -> Iterable[RenderableType]:
     if cost_figures(document):
         yield _title("Cost")
         yield from _cost(document)
+    if document.trends:
+        yield _title("Trend")
+        yield Text(trend_sentence(document), style="dim")
+        signs = {"worse": _SIGNS["fail"], "unknown": _SIGNS["unknown"]}
+        yield from (
+            _bullet(f"{row.title} {row.direction}: {row.moved}", *signs.get(row.direction, _SIGNS["pass"]))
+            for row in trend_rows(document)
+        )
+        kinds = kind_rows(document)
+        for kind in kinds if len(kinds) > 1 else ():
+            figures = ", ".join(
+                cell if name == "tokens/s" else f"{name} {cell}"
+                for name, cell in zip(KIND_FIGURES, kind.cells, strict=True)
+            )
+            yield _bullet(f"{kind.model}, {kind.gpus}, {kind.load}, {kind.runs} runs: {figures}", "·", "dim")
     changes = [row for row in advice_rows(document) if row.status == "change"]
     if changes:
         yield _title("Advice")
