@@ -22,7 +22,8 @@ _OPEN = (Outcome.UNKNOWN, Outcome.REVIEW)
 _HEAD = """\
 # What a person can settle and no check could, by the audit of {date}{service}.
 # Look at each row, fill in `evidence` (a link, a file beside the policy, or a ticket) and `owner`, delete the rows that
-# you cannot answer for, and move the rest under `attestations:` of the policy. A failed row is settled by mending it.
+# you cannot answer for, and give the file with --attestations, or move the rest under `attestations:` of the policy. A
+# failed row is settled by mending it.
 """
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from inferaudit.checklists import Checklist, ChecklistItem, all_items, worst
+from inferaudit.evidence import missing_sections
 from inferaudit.facts.process import AttestationFact
+from inferaudit.governance import attestation_valid
 from inferaudit.model import Finding, Outcome, Phase, Snapshot
 
 # Points of a settled row, as the ML Test Score gives them: half for what a person showed, full for what is automated.
@@ -60,13 +64,66 @@ def unattested(section: Sequence[Mapping[str, Any]], phase: Phase) -> tuple[str,
 
 def unknown_rows(attestations: Iterable[str], checklists: Iterable[Checklist]) -> dict[str, str]:
     """Items of attestations that name no row, with the nearest row's id (or nothing)."""
-    by_id = {checklist.id: checklist for checklist in checklists}
-    named: dict[str, None] = {}
-    for checklist in by_id.values():
-        for item in all_items(checklist, by_id):
-            named |= dict.fromkeys((item.id, f"{checklist.id}.{item.id}", f"{checklist.id}/{item.id}"))
+    named = rows_by_name(checklists)
     wrong = [item for item in dict.fromkeys(attestations) if item not in named]
     return {item: next(iter(difflib.get_close_matches(item, list(named), n=1)), "") for item in wrong}
+
+
+def rows_by_name(checklists: Iterable[Checklist]) -> dict[str, ChecklistItem]:
+    """Every name by which an attestation may call a row → the row, as the list says it from which it comes."""
+    by_id = {checklist.id: checklist for checklist in checklists}
+    named: dict[str, ChecklistItem] = {}
+    for checklist in sorted(by_id.values(), key=lambda each: bool(each.merge)):
+        for item in all_items(checklist, by_id):
+            for name in (item.id, f"{checklist.id}.{item.id}", f"{checklist.id}/{item.id}"):
+                named.setdefault(name, item)
+    return named
+
+
+def completed(attestations: Iterable[AttestationFact], checklists: Iterable[Checklist]) -> list[AttestationFact]:
+    """The attestations with the sections that their rows ask for and their documents lack."""
+    named = rows_by_name(checklists)
+    return [_with_sections(a, named[a.item].sections if a.item in named else {}) for a in attestations]
+
+
+def _with_sections(attestation: AttestationFact, sections: Mapping[str, str]) -> AttestationFact:
+    return msgspec.structs.replace(attestation, lacks=missing_sections(attestation.headings, sections))
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """An attestation that settles nothing, or that what was seen contradicts; `against` are the failures that do."""
+
+    attestation: AttestationFact
+    why: str
+    against: tuple[Finding, ...] = ()
+
+
+def idle_attestations(
+    attestations: Iterable[AttestationFact], checklists: Iterable[Checklist], findings: Sequence[Finding]
+) -> Iterator[Idle]:
+    """Attestations that are not needed, or say that something is so which a check saw not to be."""
+    named = rows_by_name(checklists)
+    by_check: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_check[finding.check].append(finding)
+    for attestation in dict.fromkeys(attestations):
+        item = named.get(attestation.item)
+        if item is None or (item.checks and not any(check in by_check for check in item.checks)):
+            continue  # nothing of the row was asked: whether the attestation is needed cannot be told
+        seen = [f for check in item.checks for f in by_check.get(check, ())]
+        against = tuple(f for f in seen if f.outcome is Outcome.FAIL)
+        asked = all(check in by_check for check in item.checks)
+        if against:
+            yield Idle(attestation, "what was seen contradicts it", against)
+        elif item.attest == "none":
+            yield Idle(attestation, "its row takes no attestation: its checks decide it")
+        elif item.attest == "either" and item.checks and asked:
+            status = worst(f.outcome for f in seen)
+            if status is Outcome.PASS:
+                yield Idle(attestation, "it is not needed: every check of its row passes without it")
+            elif status is Outcome.NOT_APPLICABLE:
+                yield Idle(attestation, "it is not needed: its row does not apply to this service")
 
 
 def _item(
@@ -100,7 +157,7 @@ def _item(
             "date": attestation.date,
             "expires": attestation.expires,
             "valid": valid,
-            "detail": attestation.detail,
+            "detail": _detail(attestation),
         },
         # Null where no attestation is taken: what is asked of nobody is not asked.
         "ask": None if item.attest == "none" else item.ask or ANY_EVIDENCE,
@@ -131,6 +188,11 @@ def _settle(item: ChecklistItem, findings: Sequence[Finding], valid: bool) -> _R
     return _Row(status, 0.0, said if status is Outcome.NOT_APPLICABLE else f"{said}; an attestation would settle it")
 
 
+def _detail(attestation: AttestationFact) -> str:
+    lacks = f"it has no section on {', '.join(attestation.lacks)}" if attestation.lacks else ""
+    return "; ".join(filter(None, (attestation.detail, lacks)))
+
+
 def _said(findings: Sequence[Finding], unasked: Sequence[str]) -> str:
     counts = Counter(f.outcome for f in findings if f.waiver is None)
     parts = [f"{counts[o]} {o.value.replace('_', ' ')}" for o in Outcome if counts[o]]
@@ -158,15 +220,8 @@ def _attestation(
     names = dict.fromkeys((item.id, f"{checklist.id}.{item.id}", f"{checklist.id}/{item.id}"))
     for origin in item.origins:
         names |= dict.fromkeys((origin, origin.replace("/", ".", 1), origin.partition("/")[2]))
-    given = [attestation for name in names for attestation in attested.get(name, ())]
+    given = [_with_sections(a, item.sections) for name in names for a in attested.get(name, ())]
     if not given:
         return None, False
     best = max(given, key=lambda a: (attestation_valid(a, today), a.date, a.evidence))
     return best, attestation_valid(best, today)
-
-
-def attestation_valid(attestation: AttestationFact, today: str) -> bool:
-    """True while it counts: not dated ahead, not past its expiry, and its evidence not known to be missing."""
-    if attestation.verified is False or attestation.date > today:
-        return False
-    return attestation.expires is None or today <= attestation.expires

@@ -6,6 +6,7 @@ attestation settles a row whose checks are ``unknown`` or ``review``, never one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -23,8 +24,8 @@ _WORST_FIRST = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW, Outcome.PASS)
 class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One row. `attest`: ``none`` (checks alone), ``either`` (an attestation settles what checks cannot), ``both``.
 
-    `part` is the heading it stands under, `ask` the evidence that a person should supply, `origins` the rows that were
-    merged into it.
+    `part` is the heading it stands under, `ask` the evidence that a person should supply, `sections` what a document
+    given as evidence must have a heading on (name → pattern), `origins` the rows that were merged into it.
     """
 
     id: str
@@ -37,6 +38,7 @@ class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     checks: tuple[str, ...] = ()
     attest: Literal["none", "either", "both"] = "none"
     ask: str = ""
+    sections: dict[str, str] = {}
     origins: tuple[str, ...] = ()
 
 
@@ -63,6 +65,11 @@ def load_checklist(text: str, checklist_id: str, origin: str) -> Checklist:
         seen.add(item.id)
         if not item.checks and item.attest == "none":
             raise CatalogError(f"{origin}: nothing can satisfy {item.id}: give checks, attest, or both")
+        for name, pattern in item.sections.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise CatalogError(f"{origin}: {item.id}: sections: {name}: no regular expression: {error}") from error
     return checklist
 
 
@@ -113,5 +120,6 @@ def _merged(group: Sequence[tuple[tuple[str, ...], ChecklistItem]]) -> Checklist
         priority=min((item.priority for item in items), key=PRIORITIES.index),
         attest=min((item.attest for item in items), key=_STRICTEST_FIRST.index),
         ask=" ".join(dict.fromkeys(item.ask for item in items if item.ask)),
+        sections={name: pattern for item in items for name, pattern in item.sections.items()},
         origins=tuple(dict.fromkeys(origin for origins, _ in group for origin in origins)),
     )

@@ -6,7 +6,6 @@ word under which nothing was examined, the waiver that expired or matched nothin
 
 from __future__ import annotations
 
-import datetime as dt
 import fnmatch
 import hashlib
 import traceback
@@ -15,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inferaudit.api import failed, not_applicable, unknown
+from inferaudit.api import not_applicable, unknown
 from inferaudit.catalog import Catalog
-from inferaudit.checklist_rows import unknown_rows
+from inferaudit.checklist_rows import completed, unknown_rows
 from inferaudit.errors import CheckBugError, InferauditError, MissingFactError, PolicyError
 from inferaudit.facts import fact_specs
 from inferaudit.model import (
@@ -35,8 +34,9 @@ from inferaudit.model import (
     Snapshot,
     Waiver,
 )
-from inferaudit.own_checks import COLLECTION, OWN_CHECKS, SCOPE, WAIVER
+from inferaudit.own_checks import ATTESTATION, COLLECTION, OWN_CHECKS, SCOPE, WAIVER
 from inferaudit.policy import Policy
+from inferaudit.void_promises import attestation_judgements, waiver_judgements
 
 _SAID_SOMETHING = (Outcome.PASS, Outcome.FAIL)
 UNREAD = (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)
@@ -65,7 +65,8 @@ def evaluate(
     """Every check's findings, worst first, then by check and subject; `selection` overrides the policy's."""
     selection = selection or Selection(policy.select, policy.skip)
     _known_ids(catalog, policy)
-    snapshot = replace(snapshot, facts={**snapshot.facts, "policy": Fact(policy.model_dump(mode="json"))})
+    given = {"policy": Fact(policy.model_dump(mode="json"))} | _attestations(snapshot, catalog)
+    snapshot = replace(snapshot, facts={**snapshot.facts, **given})
     checks = catalog.select(selection.select, selection.skip)
     unfinished = _unfinished(snapshot)
     drafts: list[_Draft] = []
@@ -75,7 +76,15 @@ def evaluate(
         drafts += [_completed_elsewhere(_in_view(draft, policy.scope), unfinished) for draft in judged]
     drafts += _scope_drafts(drafts, policy, snapshot)
     drafts += _collection_drafts(drafts)
-    return _stamp(drafts, snapshot, policy)
+    return _stamp(drafts, snapshot, policy, catalog)
+
+
+def _attestations(snapshot: Snapshot, catalog: Catalog) -> dict[str, Fact]:
+    """The attestations with what their rows ask for and their documents lack."""
+    fact = snapshot.facts.get("process.attestations")
+    if fact is None or fact.error is not None:
+        return {}
+    return {"process.attestations": Fact(completed(fact.value, catalog.checklists.values()))}
 
 
 def check_words(check: Check) -> frozenset[Scope]:
@@ -229,7 +238,7 @@ def _with_remedy(error: FactError | None, reason: str = "") -> str:
     return said if error is None or not error.remedy or error.remedy in said else f"{said}; {error.remedy}"
 
 
-def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tuple[Finding, ...]:
+def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy, catalog: Catalog) -> tuple[Finding, ...]:
     by_key = {d.judgement.key: d for d in drafts if d.check is COLLECTION}
     scopes = {d.judgement.subject: d for d in drafts if d.check is SCOPE}
     # Only what is itself wrong, unknown or to be reviewed explains anything: a cause that passes would hide a failure.
@@ -281,8 +290,10 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy) -> tupl
             used.add(waiver)
         finding = _finding(draft, severity(draft), cause(draft), waiver, due(draft))
         findings.append(replace(finding, gates=_gates(finding, policy, known)))
-    for draft in _waiver_drafts(waivers, used, drafts, today):
-        finding = _finding(draft, policy.severity.get(WAIVER.id, WAIVER.severity), None, None, True)
+    own = [_Draft(WAIVER, said) for said in waiver_judgements(waivers, used, {d.check.id for d in drafts}, today)]
+    own += [_Draft(ATTESTATION, said) for said in attestation_judgements(snapshot, catalog.checklists, findings)]
+    for draft in own:
+        finding = _finding(draft, policy.severity.get(draft.check.id, draft.check.severity), None, None, True)
         findings.append(replace(finding, gates=_gates(finding, policy, known)))
     return tuple(sorted(findings, key=_order))
 
@@ -346,22 +357,6 @@ def _waiver(draft: _Draft, waivers: Iterable[Waiver], today: str) -> Waiver | No
         if waiver.check == draft.check.id and subject and today <= waiver.expires:
             return waiver
     return None
-
-
-def _waiver_drafts(waivers: Sequence[Waiver], used: set[Waiver], drafts: Sequence[_Draft], today: str) -> list[_Draft]:
-    asked = {d.check.id for d in drafts}
-    out = []
-    for waiver in waivers:
-        subject = f"waiver/{waiver.check}{f'/{waiver.subject}' if waiver.subject else ''}"
-        if today > waiver.expires:
-            days = (dt.date.fromisoformat(today) - dt.date.fromisoformat(waiver.expires)).days
-            text = f"the waiver of {waiver.owner} expired {days} day{'s' * (days != 1)} ago and covers nothing any more"
-            seen = Evidence("waivers.expires", waiver.expires, f">= {today}")
-            out.append(_Draft(WAIVER, failed(subject, text, seen, key=f"expired|{waiver.reason}")))
-        elif waiver not in used and waiver.check in asked:
-            text = f"the waiver of {waiver.owner} matches no failure; remove it"
-            out.append(_Draft(WAIVER, failed(subject, text, key=f"unused|{waiver.reason}")))
-    return out
 
 
 _OUTCOME_ORDER = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW, Outcome.PASS, Outcome.NOT_APPLICABLE)

@@ -90,6 +90,19 @@ def age_days(date: Any, today: str) -> int | None:
         return None
 
 
+def attestation_valid(attestation: Any, today: str) -> bool:
+    """True while it counts: not dated ahead, not past its expiry, its evidence not seen to be missing or incomplete."""
+    if attestation.verified is False or attestation.lacks or attestation.date > today[:10]:
+        return False
+    return attestation.expires is None or today[:10] <= attestation.expires
+
+
+def attested(attestations: Sequence[Any], word: str) -> list[Any]:
+    """Attestations of rows whose id holds `word`, those that have no fault first."""
+    found = [a for a in attestations if word in a.item]
+    return sorted(found, key=lambda a: (a.verified is False, bool(a.lacks), a.item, a.date))
+
+
 def slug(name: str) -> str:
     """A name as it stands in a subject: words joined by hyphens."""
     return words(name).replace(" ", "-")

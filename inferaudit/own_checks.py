@@ -1,4 +1,4 @@
-"""The audit's findings about itself: what it could not read, what nobody examined, waivers that are void.
+"""The audit's findings about itself: what it could not read, what nobody examined, void waivers and attestations.
 
 They have no file under ``checks/``, since they judge findings and not facts; :mod:`inferaudit.evaluate` makes them.
 """
@@ -45,4 +45,12 @@ WAIVER = _own_check(
     "next fault.",
     "Renew the waiver with a new date and reason, or remove it from the policy.",
 )
-OWN_CHECKS = (COLLECTION, SCOPE, WAIVER)
+ATTESTATION = _own_check(
+    "audit-attestation",
+    "Attestations are needed, and agree with what was seen",
+    Severity.MEDIUM,
+    "A person's word that a check contradicts is wrong, or was true of an earlier version; one that settles nothing is "
+    "never looked at again, and ages unseen.",
+    "Mend what the check saw and attest it anew, or remove the attestation.",
+)
+OWN_CHECKS = (COLLECTION, SCOPE, WAIVER, ATTESTATION)

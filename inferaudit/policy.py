@@ -7,15 +7,19 @@ Validated by pydantic; an error names file, line and field and suggests the near
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from inferaudit.errors import PolicyError, UsageError
+from inferaudit.evidence import names_file
 from inferaudit.model import DEFAULT_SCOPE, Phase, Scope, Severity
+from inferaudit.redact import redact_text
 from inferaudit.slo import TEMPLATE, Objective, parse_objective, parse_objectives
 from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
 
@@ -148,6 +152,21 @@ class AttestationSection(_Section):
     date: DateText
     expires: DateText | None = None
 
+    @field_validator("evidence")
+    @classmethod
+    def _no_secret(cls, evidence: str) -> str:
+        parts = urlsplit(evidence) if "://" in evidence else None
+        if redact_text(evidence) != evidence or (parts and parts.username is not None):
+            raise ValueError("this holds what looks like a credential, and evidence is shown to everybody")
+        return evidence
+
+
+class PeopleFile(_Section):
+    """A file of its own for what people answer for: ``--attestations FILE``."""
+
+    attestations: tuple[AttestationSection, ...] = ()
+    waivers: tuple[WaiverSection, ...] = ()
+
 
 class Cost(_Section):
     """What a GPU-hour costs; without it cost is not computed. The other keys are what savings are computed from."""
@@ -211,15 +230,41 @@ class Policy(_Section):
         return parse_objectives(TEMPLATE if isinstance(self.slo, str) else self.slo)
 
 
+_Model = TypeVar("_Model", bound=_Section)
+
+
 def load_policy(path: Path) -> Policy:
     """The policy in `path`; :class:`PolicyError` names file, line and field."""
+    return _load(path, Policy, "policy")
+
+
+def with_people(policy: Policy, paths: Sequence[Path], base: Path) -> Policy:
+    """The policy with the attestations and waivers of files of their own.
+
+    A file given as evidence lies beside the file that names it; its path is rewritten to one from `base`, the policy's
+    folder. Raises :class:`PolicyError`, which names file, line and field.
+    """
+    attestations, waivers = list(policy.attestations), list(policy.waivers)
+    for path in paths:
+        given = _load(path, PeopleFile, "file of attestations")
+        waivers += given.waivers
+        for attestation in given.attestations:
+            shown = attestation.evidence
+            if names_file(shown):
+                shown = Path(os.path.relpath(path.parent / shown, base)).as_posix()
+            attestations.append(attestation.model_copy(update={"evidence": shown}))
+    return policy.model_copy(update={"attestations": tuple(attestations), "waivers": tuple(waivers)})
+
+
+def _load(path: Path, model: type[_Model], what: str) -> _Model:
+    advice = "; write one with `inferaudit init`" if model is Policy else ""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_POLICY_BYTES + 1)
     except OSError as error:
-        raise PolicyError(f"{path}: {error.strerror}; write one with `inferaudit init`") from error
+        raise PolicyError(f"{path}: {error.strerror}{advice}") from error
     if len(content) > _MAX_POLICY_BYTES:
-        raise PolicyError(f"{path}: larger than 1 MiB; this is not a policy")
+        raise PolicyError(f"{path}: larger than 1 MiB; this is not a {what}")
     try:
         text = content.decode("utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
@@ -232,16 +277,16 @@ def load_policy(path: Path) -> Policy:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PolicyError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     if data is None:
-        return Policy()
+        return model()
     if not isinstance(data, dict):
-        raise PolicyError(f"{path}:1: a policy is a mapping of keys such as service, target and slo")
+        raise PolicyError(f"{path}:1: a {what} is a mapping of keys such as {', '.join(list(model.model_fields)[:3])}")
     try:
-        return Policy.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise PolicyError("\n".join(_explain(path, root, error))) from error
+        raise PolicyError("\n".join(_explain(path, root, error, model))) from error
 
 
-def _explain(path: Path, root: yaml.Node | None, error: ValidationError) -> Iterator[str]:
+def _explain(path: Path, root: yaml.Node | None, error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     for problem in error.errors():
         location = tuple(
             p for p in problem["loc"] if not (isinstance(p, str) and ("[" in p or p == "literal['template']"))
@@ -249,14 +294,14 @@ def _explain(path: Path, root: yaml.Node | None, error: ValidationError) -> Iter
         field = ".".join(str(p) for p in location)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            message = f"unknown key{_nearest(location)}"
+            message = f"unknown key{_nearest(location, model)}"
         yield f"{path}:{_line(root, location)}: {field}: {message}"
 
 
-def _nearest(location: tuple[int | str, ...]) -> str:
+def _nearest(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
     import difflib
 
-    section: Any = Policy
+    section: Any = model
     for part in location[:-1]:
         if isinstance(part, str) and part in section.model_fields:
             annotation = section.model_fields[part].annotation

@@ -27,6 +27,7 @@ FLOORS = {
     "generate_gpu_alerts": 4,
     "generate_slo": 4,
     "generate_dashboard": 4,
+    "void_promises": 4,
     "evaluate": 4,
     "verdict": 4,
     "report": 4,

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, review
 from inferaudit.engine_args import quantised_as, serving_engines
+from inferaudit.governance import attestation_valid, attested
 
 
 @check(
@@ -21,21 +22,20 @@ def quantization(snapshot: Snapshot) -> Iterator[Judgement]:
     No manifest shows that difference: it is measured, or a person answers for it.
     """
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         how = quantised_as(engine)
         seen = Evidence("args, model", how or engine.value("model"), "named, with its quality measured")
-        attested = []
-        if snapshot.error("process.attestations") is None:
-            facts = snapshot.fact("process.attestations")
-            attested = [a for a in facts if a.item == "before.precision"]
+        attests = attested(given, "before.precision")
+        valid = [a for a in attests if attestation_valid(a, snapshot.collected_at)]
         if how is None and not engine.known:
             yield not_applicable(subject, "whether the weights are quantised cannot be seen", seen)
         elif how is None:
             yield passed(subject, "no quantisation is named: no quality is lost to it", seen)
-        elif attested and attested[0].verified is False:
-            yield failed(subject, f"{how}: the evidence of its quality does not hold: {attested[0].detail}", seen)
-        elif attested:
-            yield passed(subject, f"{how}: {attested[0].owner} attests its quality", seen)
+        elif valid:
+            yield passed(subject, f"{how}: {valid[0].owner} attests its quality", seen)
+        elif attests and attests[0].verified is False:
+            yield failed(subject, f"{how}: the evidence of its quality does not hold: {attests[0].detail}", seen)
         else:
             yield review(subject, f"{how}: how much worse is it than 16 bits on your data?", seen)

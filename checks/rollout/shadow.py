@@ -2,6 +2,7 @@ import re
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Phase, Severity, Snapshot, check, failed, passed, review
+from inferaudit.governance import attestation_valid, attested
 from inferaudit.subjects import object_subject
 
 
@@ -28,14 +29,14 @@ def shadow(snapshot: Snapshot) -> Iterator[Judgement]:
         for obj in (*snapshot.fact("service.routes"), *snapshot.fact("service.rollouts"))
         if re.search(r"'(RequestMirror|mirrors?|setMirrorRoute|mirrorWeight)'", str(obj.get("spec")))
     ]
-    attested = []
-    if snapshot.error("process.attestations") is None:
-        attested = [a for a in snapshot.fact("process.attestations") if a.item == "during.shadow"]
+    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
+    attests = attested(given, "during.shadow")
     seen = Evidence("mirrors", mirrors or None, "a mirror, and a comparison")
-    if attested and attested[0].verified is False:
-        yield failed(workload.subject, f"the evidence of the shadow run does not hold: {attested[0].detail}", seen)
-    elif attested:
-        yield passed(workload.subject, f"{attested[0].owner} attests a shadow run", seen)
+    valid = [a for a in attests if attestation_valid(a, snapshot.collected_at)]
+    if valid:
+        yield passed(workload.subject, f"{valid[0].owner} attests a shadow run", seen)
+    elif attests and attests[0].verified is False:
+        yield failed(workload.subject, f"the evidence of the shadow run does not hold: {attests[0].detail}", seen)
     elif mirrors:
         yield review(workload.subject, f"{', '.join(mirrors)} mirrors traffic: were the answers compared?", seen)
     else:

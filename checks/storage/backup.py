@@ -2,13 +2,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review
+from inferaudit.governance import attestation_valid, attested
 from inferaudit.subjects import object_subject
 
 
 @check(
     title="The service can be rebuilt after a disaster",
     severity=Severity.LOW,
-    needs=("workload", "service.backups", "policy"),
+    needs=("workload", "service.backups"),
+    optional=("process.attestations",),
     remediation=(
         "Keep the manifests in Git and the weights in a registry or bucket, rehearse the rebuild, and attest it; "
         "or back the namespace up with Velero."
@@ -23,8 +25,8 @@ def backup(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     schedules = [s for s in snapshot.fact("service.backups") if _covers(s, workload.namespace)]
-    items = snapshot.fact("policy").get("attestations") or ()
-    attested = [item["evidence"] for item in items if "disaster" in item.get("item", "")]
+    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
+    attests = [a.evidence for a in attested(given, "disaster") if attestation_valid(a, snapshot.collected_at)]
     for schedule in schedules:
         subject, status, spec = object_subject(schedule), schedule.get("status") or {}, schedule.get("spec") or {}
         seen = Evidence("status.lastBackup", status.get("lastBackup"), "recent")
@@ -34,8 +36,8 @@ def backup(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(subject, "has never made a backup", seen)
         else:
             yield passed(subject, f"backs up {workload.namespace} ({spec.get('schedule')})", seen)
-    shown = Evidence("attestations", attested or None, "a rehearsed rebuild")
-    if not schedules and attested:
+    shown = Evidence("attestations", attests or None, "a rehearsed rebuild")
+    if not schedules and attests:
         yield passed(workload.subject, "a rebuild is attested", shown)
     elif not schedules:
         yield review(workload.subject, "no backup schedule is in view: how is it rebuilt, and was that tried?", shown)

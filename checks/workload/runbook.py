@@ -2,13 +2,14 @@ from collections.abc import Iterator
 
 from inferaudit.alert_rules import alerts_of, concerns
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.governance import attestation_valid, attested
 
 
 @check(
     title="A runbook is one click away",
     severity=Severity.MEDIUM,
     needs=("workload",),
-    optional=("service.rules", "policy"),
+    optional=("service.rules", "process.attestations"),
     remediation="Annotate the workload with `runbook: https://…`, and every alert with `runbook_url`.",
     references=("https://prometheus.io/docs/practices/alerting/",),
 )
@@ -26,10 +27,8 @@ def runbook(snapshot: Snapshot) -> Iterator[Judgement]:
         for alert in alerts_of(rules)
         if alert.annotations.get("runbook_url") and concerns(alert, workload.namespace)
     ]
-    attested = []
-    if snapshot.error("policy") is None:
-        items = snapshot.fact("policy").get("attestations") or ()
-        attested = [item["evidence"] for item in items if "runbook" in item.get("item", "")]
+    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
+    attests = [a for a in attested(given, "runbook") if attestation_valid(a, snapshot.collected_at)]
     if linked:
         name, value = next(iter(sorted(linked.items())))
         yield passed(
@@ -38,8 +37,9 @@ def runbook(snapshot: Snapshot) -> Iterator[Judgement]:
     elif by_alert:
         shown = Evidence("rules[].annotations.runbook_url", by_alert[0], "a link")
         yield passed(workload.subject, f"{len(by_alert)} alerts link to a runbook", shown)
-    elif attested:
-        yield passed(workload.subject, "a runbook is attested", Evidence("attestations", attested[0], "a link"))
+    elif attests:
+        shown = Evidence("attestations", attests[0].evidence, "a runbook")
+        yield passed(workload.subject, "a runbook is attested", shown)
     else:
         none = Evidence("metadata.annotations", sorted(notes), "runbook")
-        yield failed(workload.subject, "no annotation, alert or attestation leads to a runbook", none)
+        yield failed(workload.subject, "no annotation, alert or attestation that counts leads to a runbook", none)

@@ -42,6 +42,8 @@ def collect(
     yes: o.Yes = False,
     slo: o.Slo = "",
     scope: o.ScopeWords = "",
+    attestations: o.Attestations = None,
+    follow_links: o.FollowLinks = False,
     hourly: o.Hourly = None,
     header_env: o.HeaderEnv = None,
     api_key_env: o.ApiKeyEnv = "",
@@ -90,6 +92,8 @@ def collect(
         api_key_env=api_key_env,
         ca=ca,
         insecure=insecure,
+        attestations=attestations or (),
+        follow_links=follow_links,
         judge=judge_flags(scope, "", ""),
     )
     collected = gather(flags, effective_policy(flags, reporter), reporter)

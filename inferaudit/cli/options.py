@@ -91,6 +91,16 @@ CheckFolders = Annotated[
     list[Path] | None,
     typer.Option("--checks", help="Folder with checks of your own (Python in it is run).", rich_help_panel=JUDGE),
 ]
+Attestations = Annotated[
+    list[Path] | None,
+    typer.Option("--attestations", help="A file with attestations and waivers of its own.", rich_help_panel=JUDGE),
+]
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links", help="See whether the links of attestations answer: one GET each.", rich_help_panel=JUDGE
+    ),
+]
 Baseline = Annotated[
     Path | None,
     typer.Option("--baseline", help="An earlier JSON report: what failed there does not gate.", rich_help_panel=JUDGE),

@@ -41,6 +41,8 @@ def run(
     skip: o.Skip = None,
     fail_on: o.FailOn = "",
     checks: o.CheckFolders = None,
+    attestations: o.Attestations = None,
+    follow_links: o.FollowLinks = False,
     baseline: o.Baseline = None,
     hourly: o.Hourly = None,
     header_env: o.HeaderEnv = None,
@@ -100,6 +102,8 @@ def run(
         api_key_env=api_key_env,
         ca=ca,
         insecure=insecure,
+        attestations=attestations or (),
+        follow_links=follow_links,
         judge=judge_flags(scope, phase, fail_on, select, skip),
     )
     policy = effective_policy(flags, reporter)

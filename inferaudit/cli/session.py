@@ -19,7 +19,7 @@ from inferaudit.errors import UsageError
 from inferaudit.model import Check, Fact, Scope, Snapshot, Target
 from inferaudit.plan import HttpAuth
 from inferaudit.planning import Asked, collect_plan, overridden, words
-from inferaudit.policy import Policy, load_policy
+from inferaudit.policy import Policy, load_policy, with_people
 from inferaudit.slo import parse_slo_flag
 
 DEFAULT_POLICY = Path("inferaudit.yaml")
@@ -62,6 +62,8 @@ class Flags:
     api_key_env: str = ""
     ca: str = ""
     insecure: bool = False
+    attestations: Sequence[Path] = ()
+    follow_links: bool = False
     judge: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -85,6 +87,7 @@ def effective_policy(flags: Flags, reporter: Reporter) -> Policy:
         path = DEFAULT_POLICY
         reporter.note(f"policy: {DEFAULT_POLICY}")
     policy = load_policy(path) if path else Policy()
+    policy = with_people(policy, flags.attestations, _base(flags))
     over: dict[str, Any] = {
         "target.context": flags.context,
         "target.namespace": flags.namespace,
@@ -166,6 +169,18 @@ def with_history(snapshot: Snapshot, policy: Policy, store: str) -> Snapshot:
     return replace(snapshot, facts={**snapshot.facts, **facts})
 
 
+def with_attestations(snapshot: Snapshot, policy: Policy, base: Path, *, follow: bool) -> Snapshot:
+    """The snapshot with the policy's attestations: those it knows as they were verified then, the others as of now."""
+    from inferaudit.collect.attestations import collect_attestations
+
+    fact = snapshot.facts.get("process.attestations")
+    known = fact.value if fact and fact.error is None else []
+    facts = collect_attestations(policy.attestations, base, follow=follow, known=known)
+    if facts["process.attestations"].value == known:
+        return snapshot
+    return replace(snapshot, facts={**snapshot.facts, **facts})
+
+
 def _asked(flags: Flags, policy: Policy) -> Asked:
     # The kubeconfig's current context is used only when a namespace or workload names what to look at there, and no
     # cluster at all where the scope leaves it out, unless a context is given.
@@ -196,11 +211,15 @@ def header_pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def _base(flags: Flags) -> Path:
+    """Where the policy lies: paths in it are from there."""
+    return (flags.file or DEFAULT_POLICY).parent
+
+
 def _process_facts(flags: Flags, policy: Policy) -> dict[str, Fact]:
     from inferaudit.collect.attestations import collect_attestations
 
-    base = (flags.file or DEFAULT_POLICY).parent
-    facts = collect_attestations(policy.attestations, base)
+    facts = collect_attestations(policy.attestations, _base(flags), follow=flags.follow_links)
     if flags.baseline:
         from inferaudit.report_file import load_report
 

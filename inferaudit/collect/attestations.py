@@ -1,43 +1,136 @@
-"""What can be verified of the evidence that people give: does the file exist, and is it something.
+"""What can be verified of the evidence that people give: the file is there, the link answers, what its headings are.
 
-Links are not followed: the audit sends nothing to addresses that the policy merely mentions.
+Links are followed only when asked to (``--follow-links``): plain GETs without any credential, a few, bounded in time
+and bytes; a redirect is followed where it stays on the same host.
 """
 
 from __future__ import annotations
 
+import stat
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
+from inferaudit.evidence import TEXTS, headings, is_link, names_file
 from inferaudit.facts.process import AttestationFact
 from inferaudit.model import Fact
 from inferaudit.policy import AttestationSection
+from inferaudit.redact import redact_text
+
+MOST_LINKS = 50
+LINK_S = 10.0
+ALL_LINKS_S = 60.0
+_REDIRECTS = 3
+_READ_BYTES = 1 << 20
+
+Seen = tuple[bool | None, str, tuple[str, ...] | None]
 
 
-def collect_attestations(attestations: Iterable[AttestationSection], base: Path) -> dict[str, Fact]:
-    """The fact ``process.attestations``; files are looked up beside the policy, in `base`."""
-    return {"process.attestations": Fact([_verify(attestation, base) for attestation in attestations])}
+def collect_attestations(
+    attestations: Iterable[AttestationSection],
+    base: Path,
+    *,
+    follow: bool = False,
+    known: Iterable[AttestationFact] = (),
+) -> dict[str, Fact]:
+    """The fact ``process.attestations``; files are looked up in `base`, links followed with `follow`.
+
+    What is among `known` already, and the same in every word, keeps what was verified of it then.
+    """
+    kept = {_words(fact): fact for fact in known}
+    links = _Links(follow)
+    found = [kept.get(_words(a)) or _fact(a, _look(a.evidence, base, links)) for a in attestations]
+    return {"process.attestations": Fact(found)}
 
 
-def _verify(attestation: AttestationSection, base: Path) -> AttestationFact:
-    evidence = attestation.evidence
-    verified: bool | None = None
-    if evidence.startswith(("http://", "https://")):
-        detail = "a link; not followed"
-    elif "/" in evidence or evidence.endswith((".md", ".pdf", ".txt", ".html", ".yaml", ".json")):
-        path = base / evidence
-        try:
-            verified = path.stat().st_size > 0
-            detail = "the file exists" if verified else "the file is empty"
-        except OSError:
-            verified, detail = False, "no such file"
-    else:
-        detail = "a reference that no tool can verify"
+def _words(attestation: AttestationSection | AttestationFact) -> tuple[str | None, ...]:
+    a = attestation
+    return a.item, a.evidence, a.owner, a.date, a.expires
+
+
+def _fact(attestation: AttestationSection, seen: Seen) -> AttestationFact:
+    verified, detail, found = seen
     return AttestationFact(
         item=attestation.item,
-        evidence=evidence,
+        evidence=attestation.evidence,
         owner=attestation.owner,
         date=attestation.date,
         expires=attestation.expires,
         verified=verified,
         detail=detail,
+        headings=None if found is None else tuple(map(redact_text, found)),
     )
+
+
+def _look(evidence: str, base: Path, links: _Links) -> Seen:
+    if is_link(evidence):
+        return links.look(evidence)
+    if names_file(evidence):
+        return _file(base / evidence)
+    return None, "a reference that no tool can verify", None
+
+
+def _file(path: Path) -> Seen:
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            return False, "this is no file", None
+        if not about.st_size:
+            return False, "the file is empty", None
+        if path.suffix.lower() not in TEXTS:
+            return True, "the file exists", None
+        with path.open("rb") as file:
+            text = file.read(_READ_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return False, "no such file", None
+    except (OSError, ValueError) as error:
+        return False, f"the file cannot be read: {getattr(error, 'strerror', None) or 'no valid name'}", None
+    return True, "the file exists", headings(text)
+
+
+class _Links:
+    """Links to follow, each once, within one budget."""
+
+    def __init__(self, follow: bool) -> None:
+        self._follow = follow
+        self._seen: dict[str, Seen] = {}
+        self._end = time.monotonic() + ALL_LINKS_S
+
+    def look(self, url: str) -> Seen:
+        """Whether the link answers. Only a plain "it is not there" is evidence against it."""
+        if not self._follow:
+            return None, "a link; not followed (--follow-links)", None
+        if url not in self._seen:
+            if len(self._seen) >= MOST_LINKS or time.monotonic() > self._end:
+                return None, f"a link; not followed: {MOST_LINKS} links and {ALL_LINKS_S:.0f} s are enough", None
+            self._seen[url] = _follow(url)
+        return self._seen[url]
+
+
+def _follow(url: str) -> Seen:
+    from inferaudit.collect.http_client import Http, tls_context
+    from inferaudit.plan import HttpAuth
+
+    parts = urlsplit(url)
+    with Http(f"{parts.scheme}://{parts.netloc}", {}, tls_context(HttpAuth()), LINK_S) as http:
+        for _ in range(_REDIRECTS + 1):
+            reply = http.get(url)
+            if reply.error:
+                return None, f"the link did not answer ({reply.error.replace('_', ' ')})", None
+            to = urljoin(url, reply.headers.get("location", ""))
+            if reply.status not in (301, 302, 303, 307, 308) or to == url:
+                break
+            if urlsplit(to).hostname != parts.hostname or not is_link(to):
+                return None, f"the link leads on to {urlsplit(to).hostname or 'nowhere'}, where nobody looked", None
+            url = to
+    match reply.status:
+        case 200:
+            kind = reply.headers.get("content-type", "").lower()
+            text = reply.body[:_READ_BYTES].decode("utf-8", "replace")
+            return True, "the link answers", headings(text) if "html" in kind or "markdown" in kind else None
+        case 401 | 403 | 407:
+            return None, f"the link asks who reads it (HTTP {reply.status}): a person must look", None
+        case 404 | 410:
+            return False, f"the link leads to nothing (HTTP {reply.status})", None
+    return None, f"the link answers HTTP {reply.status}", None

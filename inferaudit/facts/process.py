@@ -13,7 +13,9 @@ from inferaudit.model import Scope
 class AttestationFact(msgspec.Struct, frozen=True, kw_only=True):
     """An attestation with what could be verified of its evidence. Dates are ISO ``YYYY-MM-DD``.
 
-    `verified` is None where nothing could be verified (a ticket number), with the reason in `detail`.
+    `verified` is None where nothing could be verified (a ticket number), with the reason in `detail`. `headings` are
+    those of the document, None where none could be read; `lacks` names the sections that its checklist row asks for and
+    no heading speaks of: the evaluator fills it in.
     """
 
     item: str
@@ -23,6 +25,8 @@ class AttestationFact(msgspec.Struct, frozen=True, kw_only=True):
     expires: str | None = None
     verified: bool | None = None
     detail: str = ""
+    headings: tuple[str, ...] | None = None
+    lacks: tuple[str, ...] = ()
 
 
 FACTS = (
