@@ -1,6 +1,6 @@
-"""What people promised and no longer holds: waivers that expired or match nothing, attestations that settle nothing. Pure.
+"""What people promised and no longer holds: waivers that are over, attestations that settle nothing. Pure.
 
-They judge findings and not facts, so no check can: :mod:`inferaudit.evaluate` asks for them when all checks have spoken.
+They judge findings and not facts, so no check can: :mod:`inferaudit.evaluate` asks for them after all checks spoke.
 """
 
 from __future__ import annotations
