@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-node check bench docs controlplane servers clean help tools
+.PHONY: demo test test-node cluster cluster-down check bench docs controlplane servers clean help tools
 
 help:
 	@sed -n 's/^# make /make /p; s/^## //p' $(MAKEFILE_LIST)
@@ -36,14 +36,26 @@ controlplane:
 servers: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m support.servers install
 
-## make test          all tests, with a real API server, model servers and a browser
+## make test          all tests, with a real API server, model servers and a browser; the real node's where it can start
 test: $(STAMP) tools controlplane servers check
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not node and not servers"
+	@if why=$$(PYTHONPATH=tests $(BIN)/python -m support.node); then $(MAKE) test-node; \
+	  else echo; echo "NOT TESTED: what needs a real node, because:"; echo "$$why" | sed 's/^/  /'; \
+	    [ -z "$$REQUIRE_NODE" ] || exit 1; fi
 
 ## make test-node     the tests on one real node (root, containerd)
 test-node: $(STAMP) tools
 	tests/controlplane/build.sh --node
 	$(BIN)/python -m pytest -m node
+
+## make cluster       a cluster to audit, until Ctrl-C: fake nodes and a real one (root, containerd) that runs llama.cpp
+cluster: $(STAMP) tools
+	@tests/controlplane/build.sh --node >/dev/null
+	@PYTHONPATH=tests $(BIN)/python -m support.playground up
+
+## make cluster-down  ends `make cluster` from elsewhere, and clears up after one that was killed
+cluster-down: $(STAMP)
+	@PYTHONPATH=tests $(BIN)/python -m support.playground down
 
 ## make check         formatting, lint, types, generated docs
 check: $(STAMP)

@@ -205,11 +205,16 @@ def _route_limits(route: Object) -> list[TimeLimit]:
 def authentication_in_front(ingresses: Iterable[Object], policies: Iterable[Object]) -> list[str]:
     """What asks callers who they are, or lets in known addresses only: one line each, with the object's name."""
     found = [f"{object_subject(i)}: {name}" for i in ingresses for name in notes_of(i) if _AUTH_ANNOTATIONS.match(name)]
+    policies = list(policies)
+    required = any(p.get("kind") == "AuthorizationPolicy" and not _lets_all_in(p) for p in policies)
     for policy in policies:
         spec, kind = policy.get("spec") or {}, policy.get("kind")
         keys = sorted(_AUTH_KEYS & set(spec))
+        if kind == "RequestAuthentication" and not required:
+            continue  # it refuses a bad token, and lets in who brings none
         if kind in _AUTH_KINDS:
-            found.append(object_subject(policy))
+            if not _lets_all_in(policy):
+                found.append(object_subject(policy))
         elif keys:
             found.append(f"{object_subject(policy)}: {', '.join(keys)}")
         elif kind == "KongPlugin" and policy.get("plugin") in _AUTH_PLUGINS:
@@ -217,6 +222,14 @@ def authentication_in_front(ingresses: Iterable[Object], policies: Iterable[Obje
         elif kind == "EnvoyFilter" and re.search(r"ext_authz|jwt_authn", str(spec)):
             found.append(object_subject(policy))
     return found
+
+
+def _lets_all_in(policy: Object) -> bool:
+    """True for an AuthorizationPolicy one of whose rules asks for nothing."""
+    spec = policy.get("spec") or {}
+    if policy.get("kind") != "AuthorizationPolicy" or spec.get("action", "ALLOW") != "ALLOW":
+        return False
+    return any(not (rule.get("from") or rule.get("when")) for rule in spec.get("rules") or ())
 
 
 def rate_limits(ingresses: Iterable[Object], policies: Iterable[Object]) -> list[str]:

@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 from support.cluster import control_plane, gpu_service  # noqa: F401  # fixtures
+from support.node import real_node  # noqa: F401  # a fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import ControlPlane, start_control_plane
+from support.cluster import ControlPlane
 from support.images import docker_archive, interpreter, python_files
-from support.node import REAL, Node, start_node
+from support.node import REAL, Node
 from support.nvml import build, gpu, script
 
 from inferaudit.snapshot import load
@@ -62,17 +62,16 @@ def images(folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    folder = tmp_path_factory.mktemp("probe-node")
-    archives = images(folder)
-    with (
-        start_control_plane(folder / "plane") as plane,
-        start_node(plane, folder / "node", archives=archives) as node,
-    ):
-        node.set_gpus(2)
-        plane.kubectl("taint", "node", node.name, "nvidia.com/gpu=present:NoSchedule")
-        plane.apply(SERVICE)
-        yield node
+def node(real_node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    plane = real_node.plane
+    for archive in images(tmp_path_factory.mktemp("probe-images")):
+        real_node.load_image(archive)
+    real_node.set_gpus(2)
+    plane.kubectl("taint", "node", real_node.name, "nvidia.com/gpu=present:NoSchedule")
+    plane.apply(SERVICE)
+    yield real_node
+    plane.kubectl("delete", "namespace", "probed", "--timeout=60s")
+    plane.kubectl("taint", "node", real_node.name, "nvidia.com/gpu-")
 
 
 def start(plane: ControlPlane, snapshot: Path, image: str) -> subprocess.Popen[str]:

@@ -16,32 +16,22 @@ from typing import Any
 import pytest
 import yaml
 from corpus import patches
-from support.cluster import ClusterError, ControlPlane, start_control_plane
-from support.llama import LLAMA_IMAGE, llama_image
-from support.node import Node, start_node
+from support.cluster import ClusterError, ControlPlane
+from support.images import interpreter
+from support.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300), pytest.mark.xdist_group("node")]
 
 SERVICE = Path(__file__).parent / "fixtures" / "node"
-IMAGE = "ghcr.io/ggml-org/llama.cpp:server-b6900"  # the name by which the runtime is recognised
 KEY = "sk-invented-for-tests"
 GPUS = 2
 Finding = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    folder = tmp_path_factory.mktemp("node-audit")
-    llama_image(folder / "llama.tar")
-    with (
-        start_control_plane(folder / "plane") as plane,
-        start_node(plane, folder / "node", archives=[folder / "llama.tar"]) as node,
-    ):
-        address = f"--address={folder / 'node' / 'containerd.sock'}"
-        tag = ["ctr", address, "--namespace=k8s.io", "images", "tag", LLAMA_IMAGE, IMAGE]
-        subprocess.run(tag, check=True, capture_output=True, timeout=30)
-        node.set_gpus(GPUS)
-        yield node
+def node(real_node: Node) -> Node:
+    real_node.set_gpus(GPUS)
+    return real_node
 
 
 def install(plane: ControlPlane, namespace: str, *changes: dict[str, Any], replicas: int = 1) -> None:
@@ -401,8 +391,6 @@ def loaded(plane: ControlPlane, namespace: str) -> bool:
         f"r=u.Request('http://127.0.0.1:8080/metrics',headers={{'Authorization':'Bearer {KEY}'}});"
         "print(u.urlopen(r,timeout=5).read().decode())"
     )
-    from support.images import interpreter
-
     page = plane.kubectl("exec", "deployment/chat", "-n", namespace, "--", str(interpreter()), "-c", reader)
     counts = [line.split()[1] for line in page.splitlines() if line.startswith("llamacpp:tokens_predicted_total")]
     return bool(counts) and float(counts[0]) > 100

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cluster import ClusterError, ControlPlane, start_control_plane
+from support.cluster import ClusterError, ControlPlane
 from support.images import interpreter
-from support.llama import LLAMA_IMAGE, llama_image
-from support.node import NODE_DEVICE, POD_BRIDGE, REAL, Node, start_node
+from support.llama import LLAMA_IMAGE
+from support.node import NODE_DEVICE, REAL, Node, start_node
 
 # One machine holds one real node.
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300), pytest.mark.xdist_group("node")]
@@ -42,22 +42,10 @@ def pod(name: str, env: dict[str, str] | None = None, **container: object) -> st
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("node")
-
-
-@pytest.fixture(scope="module")
-def node(folders: Path) -> Iterator[Node]:
-    llama_image(folders / "llama.tar")
-    with (
-        start_control_plane(folders / "plane") as plane,
-        start_node(plane, folders / "node", archives=[folders / "llama.tar"]) as node,
-    ):
-        yield node
-    assert [each for each in (NODE_DEVICE, POD_BRIDGE) if Path("/sys/class/net", each).exists()] == []
-    assert str(folders) not in Path("/proc/mounts").read_text()
-    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True, timeout=30).stdout
-    assert "KUBE-" not in rules
+def node(real_node: Node) -> Iterator[Node]:
+    yield real_node
+    for what in (("pods", "--all", "--grace-period=1"), ("service", "serves"), ("node", "fake-0")):
+        real_node.plane.kubectl("delete", *what, "-n", "default", "--ignore-not-found", "--timeout=60s")
 
 
 def state(plane: ControlPlane, name: str) -> dict:
@@ -180,7 +168,7 @@ def test_it_stands_beside_nodes_without_a_machine(node: Node) -> None:
     assert seen.strip() == "here"
 
 
-def test_two_nodes_cannot_share_a_machine(node: Node, folders: Path) -> None:
-    with pytest.raises(ClusterError, match="a real node runs here"), start_node(node.plane, folders / "second"):
+def test_two_nodes_cannot_share_a_machine(node: Node, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="a real node runs here"), start_node(node.plane, tmp_path / "second"):
         pytest.fail("it cannot have started")
     assert Path("/sys/class/net", NODE_DEVICE).exists()

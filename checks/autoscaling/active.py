@@ -1,8 +1,12 @@
+import re
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.entrypoints import notes_of
 from inferaudit.pod_state import condition
 from inferaudit.scaling import scalers_of
+
+_PAUSED = re.compile(r"autoscaling\.keda\.sh/paused(-replicas|-scale-in|-scale-out)?$")
 
 
 @check(
@@ -32,8 +36,12 @@ def active(snapshot: Snapshot) -> Iterator[Judgement]:
         bad = [each for each in bad if "ScalingDisabled" not in each]
         fallback = condition(scaler.object, "Fallback")
         seen = Evidence("status.conditions", bad or [k for k, c in found.items() if c], "True")
+        paused = [name for name, value in notes_of(scaler.object).items() if _PAUSED.match(name) and value != "false"]
         if bad:
             yield failed(scaler.subject, "; ".join(bad), seen)
+        elif paused:
+            shown = Evidence("metadata.annotations", paused, "not there")
+            yield failed(scaler.subject, f"is paused by the annotation {paused[0]}", shown)
         elif fallback and fallback.get("status") == "True":
             yield failed(scaler.subject, "its source of metrics fails: it holds the fallback replicas", seen)
         elif not any(found.values()):

@@ -1,9 +1,12 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
 from inferaudit.kube.quantity import gpu_quantities
+from inferaudit.kube.selectors import selects
+from inferaudit.kube.types import Node, Workload
+from inferaudit.kube.workloads import template_labels
 from inferaudit.no_place import nowhere
-from inferaudit.placement import gpu_quota, placeable, ready, usable_nodes
+from inferaudit.placement import gpu_quota, placeable, pod_spec, ready, usable_nodes
 from inferaudit.scaling import scalers_of
 
 
@@ -11,7 +14,7 @@ from inferaudit.scaling import scalers_of
     title="GPUs exist for the largest size",
     severity=Severity.MEDIUM,
     needs=("workload", "service.autoscalers", "cluster.nodes"),
-    optional=("service.quotas",),
+    optional=("service.quotas", "cluster.crds"),
     remediation=(
         "Lower the maximum to the GPUs there are, or make sure that the node pool and the quota grow that far."
     ),
@@ -21,13 +24,14 @@ def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
     """Replicas that the autoscaler asks for and nobody can place are pending pods at the peak of the load.
 
     Counted are all GPUs of the nodes that the workload may use, as if they were free, and the namespace's quota. A
-    cluster autoscaler may add nodes: then raise `extra_gpus`.
+    cluster autoscaler may add nodes: then raise `extra_gpus`. Karpenter is recognised, and how far it goes is unknown.
     """
     workload = snapshot.fact("workload")
     scalers = scalers_of(snapshot.fact("service.autoscalers"))
     nodes = snapshot.fact("cluster.nodes")
     quota = gpu_quota(snapshot.fact("service.quotas")) if snapshot.error("service.quotas") is None else {}
     usable = [node for node in usable_nodes(workload, nodes) if ready(node)]
+    apart, grown = _one_a_node(workload), _grown_by(usable, snapshot)
     room = {n.name: sum(gpu_quantities(n.allocatable).get(r, 0) for r in workload.gpu_resources) for n in usable}
     for scaler in scalers:
         needed = scaler.maximum * workload.gpus_per_pod * workload.pods_per_replica
@@ -37,6 +41,9 @@ def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
         allowed = Evidence("GPU quota", hard, f">= {needed}")
         if not workload.gpus_per_pod or "resource.k8s.io" in workload.gpu_resources:
             yield not_applicable(scaler.subject, "its pods ask for no GPUs that nodes advertise", have)
+        elif fits < scaler.maximum * workload.pods_per_replica and grown:
+            text = f"{scaler.maximum} replicas are its maximum, {fits} pods fit now, and {grown} may add nodes"
+            yield unknown(scaler.subject, f"{text}: how many, is not in view", have)
         elif fits < scaler.maximum * workload.pods_per_replica:
             text = f"{scaler.maximum} replicas are its maximum and {fits} pods fit"
             yield failed(scaler.subject, text, have, cause=nowhere(workload, nodes))
@@ -45,5 +52,26 @@ def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
             cause = ("scheduling-quota", workload.subject) if short else None
             text = f"{needed} GPUs at its maximum and a quota of {min(hard)}"
             yield failed(scaler.subject, text, allowed, cause=cause)
+        elif apart and len(usable) < scaler.maximum and not grown:
+            text = f"{scaler.maximum} replicas are its maximum, one a node by podAntiAffinity, and {len(usable)} nodes"
+            yield failed(scaler.subject, text, Evidence("nodes", [n.name for n in usable], f">= {scaler.maximum}"))
         else:
             yield passed(scaler.subject, f"{scaler.maximum} replicas fit", have)
+
+
+def _one_a_node(workload: Workload) -> bool:
+    """Whether required anti-affinity keeps every two of its pods on different nodes."""
+    affinity = (pod_spec(workload).get("affinity") or {}).get("podAntiAffinity") or {}
+    return any(
+        term.get("topologyKey") == "kubernetes.io/hostname"
+        and selects(term.get("labelSelector"), template_labels(workload.template))
+        for term in affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    )
+
+
+def _grown_by(usable: list[Node], snapshot: Snapshot) -> str:
+    """Who adds nodes of this kind, as far as objects show it."""
+    if any("karpenter.sh/nodepool" in node.labels for node in usable):
+        return "Karpenter"
+    served = snapshot.fact("cluster.crds") if snapshot.error("cluster.crds") is None else []
+    return "Karpenter" if not usable and any(each.group == "karpenter.sh" for each in served) else ""

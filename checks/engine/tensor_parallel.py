@@ -2,6 +2,8 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
 from inferaudit.engine_args import flag_value, serving_engines
+from inferaudit.kube.types import Workload
+from inferaudit.kube.workloads import pod_gpus, worker_templates
 
 
 @check(
@@ -24,7 +26,7 @@ def tensor_parallel(snapshot: Snapshot) -> Iterator[Judgement]:
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
-        known, gpus = engine.profile.settings.get("tensor_parallel"), container["gpus"] * workload.pods_per_replica
+        known, gpus = engine.profile.settings.get("tensor_parallel"), _gpus(workload, container["gpus"])
         setting = engine.settings.get("tensor_parallel")
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, f"{gpus} in all")
         if not engine.known or known is None or known.unit != "GPUs" or not gpus:
@@ -49,3 +51,10 @@ def tensor_parallel(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(subject, f"{ranks} rank{'s' * (ranks > 1)} on {gpus} GPUs: {gpus - ranks} lie idle", seen)
         else:
             yield passed(subject, f"{ranks} rank{'s' * (ranks > 1)} on {gpus} GPU{'s' * (gpus > 1)}", seen)
+
+
+def _gpus(workload: Workload, own: int) -> int:
+    """GPUs of the container, and of the workers of its group."""
+    workers = worker_templates(workload.object)
+    others = sum(pod_gpus(workers[0].get("spec") or {}, {}).values()) if workers else own
+    return own + others * (workload.pods_per_replica - 1)

@@ -1,6 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review
+from inferaudit.engine_args import engine_port, serving_engines
 from inferaudit.subjects import object_subject
 
 
@@ -8,6 +10,7 @@ from inferaudit.subjects import object_subject
     title="The inference pool is accepted and survives its endpoint picker",
     severity=Severity.MEDIUM,
     needs=("service.inferencepools",),
+    optional=("workload.containers",),
     remediation="Run two replicas of the endpoint picker, or set `endpointPickerRef.failureMode: FailOpen`.",
     references=("https://gateway-api-inference-extension.sigs.k8s.io/",),
 )
@@ -16,6 +19,10 @@ def inference_pool(snapshot: Snapshot) -> Iterator[Judgement]:
 
     A pool that its gateway refused routes nothing at all.
     """
+    containers = snapshot.fact("workload.containers") if snapshot.error("workload.containers") is None else []
+    serving = [c for c in containers if c["serving"]]
+    opened = {p["containerPort"] for c in serving for p in c.get("ports") or () if "containerPort" in p}
+    opened |= {port for _, engine in serving_engines(serving) if (port := engine_port(engine)) is not None}
     for pool in snapshot.fact("service.inferencepools"):
         subject, spec = object_subject(pool), pool.get("spec") or {}
         parents = (pool.get("status") or {}).get("parents") or ()
@@ -27,10 +34,20 @@ def inference_pool(snapshot: Snapshot) -> Iterator[Judgement]:
         ]
         mode = (spec.get("endpointPickerRef") or {}).get("failureMode") or "FailClose"
         seen = Evidence("spec.endpointPickerRef.failureMode", mode, "FailOpen, or two replicas of the picker")
+        lost = [number for number in _ports(spec) if opened and number not in opened]
         if bad:
             yield failed(subject, "; ".join(bad), Evidence("status.parents", bad, "Accepted, ResolvedRefs"))
+        elif lost:
+            shown = Evidence("spec.targetPorts", lost, f"one of {sorted(opened)}")
+            yield failed(subject, f"leads to port {lost[0]}; the server opens {min(opened)}", shown)
         elif mode == "FailOpen":
             yield passed(subject, "requests go on while the endpoint picker is down", seen)
         else:
             picker = (spec.get("endpointPickerRef") or {}).get("name")
             yield review(subject, f"every request needs the endpoint picker {picker}: has it two replicas?", seen)
+
+
+def _ports(spec: Mapping[str, Any]) -> list[int]:
+    """v1 has a list, the alpha before it one number."""
+    numbers = [each.get("number") for each in spec.get("targetPorts") or ()] or [spec.get("targetPortNumber")]
+    return [number for number in numbers if isinstance(number, int)]

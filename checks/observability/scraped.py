@@ -1,11 +1,12 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.engine_args import serving_engines
+from inferaudit.engine_args import Engine, engine_port, flag_value, serving_engines
 from inferaudit.entrypoints import port_behind
 from inferaudit.kube.types import Workload
-from inferaudit.scraping import scrapes_of
+from inferaudit.scraping import Scrape, scrapes_of
 from inferaudit.subjects import object_subject
 
 
@@ -36,6 +37,8 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
     found = scrapes_of(monitors, services, containers, workload)
     engines = [engine for _, engine in serving_engines(containers)]
     paths = {e.profile.metrics_path for e in engines if e.known}
+    opened = _opened(containers, [engine for engine in engines if engine.known])
+    found = [_at_a_port(scrape, opened) for scrape in found]
     good = [s for s in found if not s.faults and (not paths or s.path in paths or len(found) > 1)]
     seen = Evidence(
         "monitors", [f"{s.subject} {s.path} on {s.port}" for s in found] or None, "one that selects the service"
@@ -50,7 +53,8 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
     elif faults:
         broken = next(s.subject for s in found if s.faults)
         lost = next(
-            (("network-target-port", object_subject(s)) for s in services if _leads_nowhere(s, containers)), None
+            (("network-target-port", object_subject(s)) for s in services if _leads_nowhere(s, containers, opened)),
+            None,
         )
         subject = workload.subject if broken == "pod template" else broken
         yield failed(subject, "; ".join(faults), seen, cause=lost)
@@ -70,9 +74,26 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
         yield failed(workload.subject, "neither a monitor nor an annotation has its metrics fetched", seen, cause=cause)
 
 
-def _leads_nowhere(service: Any, containers: list[Any]) -> bool:
-    ports = (service.get("spec") or {}).get("ports") or ()
-    return any(port_behind(port, containers)[0] is None for port in ports)
+def _opened(containers: list[Any], engines: list[Engine]) -> set[int]:
+    """Ports that are known to be open: declared ones, and the runtime's own. Empty where nothing is known."""
+    if not engines:
+        return set()
+    declared = {p["containerPort"] for c in containers for p in c.get("ports") or () if "containerPort" in p}
+    own = {port for engine in engines for port in (engine_port(engine), *engine.profile.ports.values())}
+    told = [flag_value(engine, "--metrics-port", "--prometheus-port") for engine in engines]
+    told += [value for engine in engines for name, value in engine.env.items() if name.endswith("_PORT")]
+    return declared | {port for port in own if port is not None} | {int(t) for t in told if t and t.isdigit()}
+
+
+def _at_a_port(scrape: Scrape, opened: set[int]) -> Scrape:
+    if scrape.faults or scrape.port is None or not opened or scrape.port in opened:
+        return scrape
+    return replace(scrape, faults=(f"port {scrape.port}, and the pods open {sorted(opened)}",))
+
+
+def _leads_nowhere(service: Any, containers: list[Any], opened: set[int]) -> bool:
+    numbers = [port_behind(port, containers)[0] for port in (service.get("spec") or {}).get("ports") or ()]
+    return any(number is None or (opened and number not in opened) for number in numbers)
 
 
 def _about(target: Any, workload: Workload) -> bool:

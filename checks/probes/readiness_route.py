@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
-from inferaudit.engine_args import engine_of
+from inferaudit.engine_args import engine_of, flag_value
 from inferaudit.probe_routes import asks_model, find_route
 from inferaudit.probe_timing import read_probe
 
@@ -41,7 +41,10 @@ def readiness_route(snapshot: Snapshot) -> Iterator[Judgement]:
         elif probe.handler in ("grpc", "exec"):
             yield not_applicable(subject, f"a {probe.handler} probe: what it proves cannot be seen from outside", seen)
         elif route := find_route(engine.profile, probe.path):
-            if route.proves == "model" and route.probe:
+            if route.proves == "model" and str(flag_value(engine, "--strict-readiness")).lower() in ("false", "0"):
+                told = "--strict-readiness=false: it answers 200 when a model failed to load"
+                yield failed(subject, told, seen, Evidence("args", "--strict-readiness=false", "true"))
+            elif route.proves == "model" and route.probe:
                 yield passed(subject, f"{probe.path} of {engine.title} proves the model", seen)
             elif route.proves == "model":
                 yield failed(subject, f"{probe.path} of {engine.title} costs a generation each time it is asked", seen)

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.scaling import pod_count
@@ -49,8 +50,18 @@ def strategy(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(workload.subject, "OnDelete: an update does nothing until somebody deletes pods", seen)
         elif replicas == 1:
             yield failed(workload.subject, "one replica: every update is an outage", seen)
+        elif replicas and _held_back(strategy) >= replicas:
+            held = _held_back(strategy)
+            yield failed(workload.subject, f"partition {held} of {replicas} replicas: an update changes no pod", seen)
         else:
             yield passed(workload.subject, "pods are replaced one after the other", seen)
     else:
         shown = Evidence("kind", workload.kind, "a Deployment or StatefulSet")
         yield not_applicable(workload.subject, f"a {workload.kind} is updated by its own controller", shown)
+
+
+def _held_back(strategy: Mapping[str, Any]) -> int:
+    """Pods that an update leaves as they are: `partition` of a StatefulSet or LeaderWorkerSet."""
+    rolling = strategy.get("rollingUpdate") or strategy.get("rollingUpdateConfiguration") or {}
+    partition = rolling.get("partition")
+    return partition if isinstance(partition, int) else 0

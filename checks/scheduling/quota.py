@@ -1,11 +1,15 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.placement import gpu_quota
+from inferaudit.kube.quantity import parse_quantity
+from inferaudit.kube.types import Workload
+from inferaudit.placement import container_requests, gpu_quota, limit_range_defaults, pod_requests, pod_spec
 
 
 @check(
-    title="The namespace may use the GPUs that the service needs",
+    title="The namespace may use what the service needs",
     severity=Severity.HIGH,
     needs=("workload", "service.quotas"),
     remediation="Raise the ResourceQuota to replicas × GPUs and what a rollout adds, or ask for fewer.",
@@ -14,7 +18,8 @@ from inferaudit.placement import gpu_quota
 def quota(snapshot: Snapshot) -> Iterator[Judgement]:
     """A quota that is too small shows as pods that are never made: no pending pod, only an event of the ReplicaSet.
 
-    Checked against the replicas that are asked for; what an autoscaler may add has a check of its own.
+    Checked against the replicas that are asked for; what an autoscaler may add has a check of its own. GPUs, CPU,
+    memory and the number of pods count; quotas with scopes are for some pods only, and left out.
     """
     workload = snapshot.fact("workload")
     limits = gpu_quota(snapshot.fact("service.quotas"))
@@ -29,3 +34,37 @@ def quota(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(workload.subject, f"{needed} GPUs are needed and {hard} allowed", seen, key=resource)
         else:
             yield passed(workload.subject, f"{needed} of {hard} GPUs are needed", seen, key=resource)
+    if replicas is None:
+        return
+    pods = replicas * workload.pods_per_replica
+    for quota in snapshot.fact("service.quotas"):
+        for key, given in ((quota.get("spec") or {}).get("hard") or {}).items():
+            per_pod, amount = _counted(workload, key, snapshot.fact("service.quotas")), parse_quantity(given)
+            if per_pod is None or amount is None or (quota.get("spec") or {}).get("scopes"):
+                continue
+            name = (quota.get("metadata") or {}).get("name")
+            seen = Evidence(f"resourcequota/{name} spec.hard", {key: given}, f">= {pods} pods × {float(per_pod):g}")
+            if amount < per_pod * pods:
+                text = f"{float(per_pod * pods):g} of {key} are needed and {given} allowed"
+                yield failed(workload.subject, text, seen, key=f"{name} {key}")
+            else:
+                yield passed(workload.subject, f"{key} of {name} is enough", seen, key=f"{name} {key}")
+
+
+def _counted(workload: Workload, key: str, quotas: list[Mapping[str, Any]]) -> Fraction | None:
+    """What one pod takes of a quota, in base units; None for what is not of interest here, or of GPUs."""
+    if key in ("pods", "count/pods"):
+        return Fraction(1)
+    requests = {"requests.cpu": "cpu", "cpu": "cpu", "requests.memory": "memory", "memory": "memory"}
+    if key in requests:
+        own = pod_requests(workload).get(requests[key])
+        default = parse_quantity(limit_range_defaults(quotas, "defaultRequest").get(requests[key]))
+        return own if own is not None else default
+    limits = {"limits.cpu": "cpu", "limits.memory": "memory"}
+    if key in limits:
+        default_limit = limit_range_defaults(quotas, "default")
+        containers = pod_spec(workload).get("containers") or ()
+        each = [{**default_limit, **((c.get("resources") or {}).get("limits") or {})} for c in containers]
+        amounts = [container_requests({"resources": {"limits": one}}).get(limits[key]) for one in each]
+        return sum((a for a in amounts if a is not None), Fraction(0)) or None
+    return None

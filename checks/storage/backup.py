@@ -1,9 +1,12 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review
 from inferaudit.governance import attestation_valid, attested
 from inferaudit.subjects import object_subject
+
+_BROKEN = ("Failed", "PartiallyFailed", "FailedValidation", "FinalizingPartiallyFailed")
 
 
 @check(
@@ -17,14 +20,16 @@ from inferaudit.subjects import object_subject
     ),
     references=("https://velero.io/docs/",),
 )
-def backup(snapshot: Snapshot) -> Iterator[Judgement]:
+def backup(snapshot: Snapshot, *, max_age_h: float = 192) -> Iterator[Judgement]:
     """Clusters are lost by mistake more often than by fire.
 
     A schedule of backups of the namespace is seen here; a rebuild from Git is as good and must be attested. A
-    restore that nobody has tried is a hope.
+    restore that nobody has tried is a hope. A backup older than eight days (a weekly one that was missed), or one that
+    did not complete, is no backup.
     """
     workload = snapshot.fact("workload")
-    schedules = [s for s in snapshot.fact("service.backups") if _covers(s, workload.namespace)]
+    objects = snapshot.fact("service.backups")
+    schedules = [o for o in objects if o.get("kind", "Schedule") == "Schedule" and _covers(o, workload.namespace)]
     given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
     attests = [a.evidence for a in attested(given, "disaster") if attestation_valid(a, snapshot.collected_at)]
     for schedule in schedules:
@@ -34,6 +39,12 @@ def backup(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(subject, "is paused" if spec.get("paused") else "is not valid", seen)
         elif status and not status.get("lastBackup"):
             yield failed(subject, "has never made a backup", seen)
+        elif (age := _age_h(status.get("lastBackup"), snapshot.collected_at)) is not None and age > max_age_h:
+            yield failed(subject, f"its last backup is {age / 24:.0f} days old", seen)
+        elif (last := _latest(objects, schedule)) and (last.get("status") or {}).get("phase") in _BROKEN:
+            phase = last["status"]["phase"]
+            shown = Evidence(f"{object_subject(last)} status.phase", phase, "Completed")
+            yield failed(subject, f"its last backup is {phase}", shown)
         else:
             yield passed(subject, f"backs up {workload.namespace} ({spec.get('schedule')})", seen)
     shown = Evidence("attestations", attests or None, "a rehearsed rebuild")
@@ -47,3 +58,24 @@ def _covers(schedule: Mapping[str, Any], namespace: str) -> bool:
     template = (schedule.get("spec") or {}).get("template") or {}
     included = template.get("includedNamespaces") or ["*"]
     return namespace not in (template.get("excludedNamespaces") or ()) and bool({"*", namespace} & set(included))
+
+
+def _age_h(stamp: Any, now: str) -> float | None:
+    """Hours from one RFC 3339 time to another; None where either is none."""
+    try:
+        return (datetime.fromisoformat(now) - datetime.fromisoformat(str(stamp))).total_seconds() / 3600
+    except (ValueError, TypeError):
+        return None
+
+
+def _latest(objects: Iterable[Mapping[str, Any]], schedule: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The last Backup that a schedule made and that has ended."""
+    name = (schedule.get("metadata") or {}).get("name")
+    made = [
+        o
+        for o in objects
+        if o.get("kind") == "Backup"
+        and ((o.get("metadata") or {}).get("labels") or {}).get("velero.io/schedule-name") == name
+        and (o.get("status") or {}).get("completionTimestamp")
+    ]
+    return max(made, key=lambda o: str(o["status"]["completionTimestamp"]), default=None)

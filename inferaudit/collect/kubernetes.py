@@ -76,7 +76,7 @@ _EVERYWHERE: dict[str, tuple[Kind, ...]] = {
     "service.roles": (k.CLUSTER_ROLE_BINDING,),
     "service.monitors": (k.SERVICE_MONITOR, k.POD_MONITOR),
     "service.rules": (k.PROMETHEUS_RULE,),
-    "service.backups": (k.BACKUP_SCHEDULE,),
+    "service.backups": (k.BACKUP_SCHEDULE, k.BACKUP),
     "service.daemonsets": (k.DAEMON_SET,),
 }
 _LOGGED_PODS = 3

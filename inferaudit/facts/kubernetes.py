@@ -196,8 +196,8 @@ FACTS = (
     _given(
         "service.backups",
         Objects,
-        "Velero Schedules of any namespace",
-        *_list(k.BACKUP_SCHEDULE, clusterwide=True),
+        "Velero Schedules and Backups of any namespace",
+        *_list(k.BACKUP_SCHEDULE, k.BACKUP, clusterwide=True),
     ),
     _given("manifests.locations", dict[str, str], "subject to file:line, for objects that came from files"),
     _live("workload.pods", Objects, "the workload's pods with their status", *_list(k.POD, k.REPLICA_SET)),

@@ -116,6 +116,7 @@ EXTERNAL_SECRET = Kind("ExternalSecret", "external-secrets.io", "externalsecrets
 SEALED_SECRET = Kind("SealedSecret", "bitnami.com", "sealedsecrets")
 SECRET_PROVIDER_CLASS = Kind("SecretProviderClass", "secrets-store.csi.x-k8s.io", "secretproviderclasses")
 BACKUP_SCHEDULE = Kind("Schedule", "velero.io", "schedules")
+BACKUP = Kind("Backup", "velero.io", "backups")
 
 ROLE = Kind("Role", "rbac.authorization.k8s.io", "roles")
 ROLE_BINDING = Kind("RoleBinding", "rbac.authorization.k8s.io", "rolebindings")

@@ -227,14 +227,16 @@ class Surroundings:
 
     @property
     def backups(self) -> list[Object]:
-        """Velero Schedules that take this namespace in."""
-        found = []
+        """Velero Schedules that take this namespace in, and the Backups that they made."""
+        found: list[Object] = []
         for schedule in self.everywhere(k.BACKUP_SCHEDULE):
             template = _spec(schedule).get("template") or {}
             inside = template.get("includedNamespaces") or ["*"]
             if {"*", self.namespace} & set(inside) and self.namespace not in (template.get("excludedNamespaces") or ()):
                 found.append(schedule)
-        return found
+        names = {name_of(schedule) for schedule in found}
+        made = self.everywhere(k.BACKUP) if names else []
+        return found + [b for b in made if (metadata(b).get("labels") or {}).get("velero.io/schedule-name") in names]
 
 
 def _spec(obj: Mapping[str, Any]) -> Mapping[str, Any]:

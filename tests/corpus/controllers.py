@@ -42,6 +42,8 @@ def start(objects: list[Object]) -> list[Object]:
         made += _deployment_pods(deployment, of_kind(objects, "Node"), made)
     for stateful_set in of_kind(objects, "StatefulSet"):
         made += _stateful_pods(stateful_set, of_kind(objects, "Node"), made)
+    for group in of_kind(objects, "LeaderWorkerSet"):
+        made += _group_pods(group, of_kind(objects, "Node"), made)
     return [*objects, *made]
 
 
@@ -127,6 +129,27 @@ def _stateful_pods(owner: Object, nodes: list[Object], others: list[Object]) -> 
             claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": head, "spec": wanted}
             claims.append(stamped({**claim, "status": status}))
     return [*pods, *claims]
+
+
+def _group_pods(owner: Object, nodes: list[Object], others: list[Object]) -> list[Object]:
+    """The leader of every group and its workers, as the controller names and labels them."""
+    name, spec = owner["metadata"]["name"], owner["spec"]
+    both = spec["leaderWorkerTemplate"]
+    pods: list[Object] = []
+    for group in range(spec.get("replicas", 1)):
+        for index in range(both.get("size", 1)):
+            worker = both["workerTemplate"]
+            template = both.get("leaderTemplate", worker) if index == 0 else worker
+            node = _schedule(template["spec"], nodes, [*others, *pods], pods)
+            called = f"{name}-{group}" + (f"-{index}" if index else "")
+            pod = _pod(owner, {**owner, "spec": {"template": template}}, called, node)
+            own = {"name": name, "group-index": str(group), "worker-index": str(index)}
+            pod["metadata"]["labels"] |= {f"leaderworkerset.sigs.k8s.io/{key}": value for key, value in own.items()}
+            maker = {"apiVersion": "apps/v1", "kind": "StatefulSet", "controller": True, "blockOwnerDeletion": True}
+            made_by = name if index == 0 else f"{name}-{group}"
+            pod["metadata"]["ownerReferences"] = [{**maker, "name": made_by, "uid": f"uid-statefulset-{made_by}"}]
+            pods.append(pod)
+    return pods
 
 
 def owner_reference(obj: Object) -> Object:

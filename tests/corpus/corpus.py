@@ -3,6 +3,7 @@
 A fault is ``faults/<area>-<what>.yaml``:
 
     title: what is wrong, in a few words
+    service: tgi        # another of services/, instead of the first
     patch: […]          # into what is applied: add, remove, or a target with merge, strategic, json or container
     live: […]           # into what the cluster then says: pods, nodes, events, statuses
     logs: […]           # log lines of the serving container, where the fault shows there
@@ -54,6 +55,7 @@ class Fault:
 
     name: str
     title: str
+    service: str = ""
     patch: list[dict[str, Any]] = field(default_factory=list)
     live: list[dict[str, Any]] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
@@ -109,6 +111,7 @@ def dump(fault: Fault | None = None) -> list[Object]:
     objects = copy.deepcopy(list(_service()))
     if fault is None:
         return statuses.settle(controllers.start(objects))
+    objects += _own(fault.service)
     objects = controllers.start(patches.apply(objects, fault.patch))
     early = [patch for patch in fault.live if _about(patch).startswith(_BEFORE_SETTLING)]
     late = [patch for patch in fault.live if patch not in early]
@@ -181,12 +184,27 @@ def _asked_of_a_server(facts: Mapping[str, Fact], logs: list[str]) -> dict[str, 
 
 def audit_of(service: str, folder: Path) -> tuple[Finding, ...]:
     """The findings about another right service, ``services/<service>.yaml``, in the cluster of the first."""
+    objects = statuses.settle(controllers.start([*copy.deepcopy(list(_service())), *_own(service)]))
+    return audit(objects, folder, {}, **_target(service))
+
+
+def _own(service: str) -> list[Object]:
+    """The objects of one of the other services; none of the first."""
+    if not service:
+        return []
     text = (FAULTS.parent / "services" / f"{service}.yaml").read_text("utf-8")
-    own = [each for each in yaml.safe_load_all(text) if each]
-    workload = next(each for each in own if each["kind"] in ("Deployment", "StatefulSet"))
-    objects = statuses.settle(controllers.start([*copy.deepcopy(list(_service())), *own]))
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def _target(service: str) -> dict[str, str]:
+    """What is audited, as `audit` takes it."""
+    if not service:
+        return {}
+    kinds = ("InferenceService", "LeaderWorkerSet", "Deployment", "StatefulSet")
+    own = _own(service)
+    workload = next(each for kind in kinds for each in own if each["kind"] == kind)
     name = f"{workload['kind'].lower()}/{workload['metadata']['name']}"
-    return audit(objects, folder, {}, namespace=workload["metadata"]["namespace"], workload=name)
+    return {"namespace": workload["metadata"]["namespace"], "workload": name}
 
 
 def troubling(finding: Finding, least: Severity = Severity.MEDIUM) -> bool:
@@ -214,15 +232,16 @@ def _root(finding: Finding, by_print: Mapping[str, Finding]) -> Finding:
 
 
 @cache
-def _before(policy: str, folder: str) -> tuple[Finding, ...]:
-    """The findings without a fault, once for each policy."""
-    return audit(dump(), Path(folder), json.loads(policy))
+def _before(policy: str, folder: str, service: str) -> tuple[Finding, ...]:
+    """The findings without a fault, once for each policy and service."""
+    objects = statuses.settle(controllers.start([*copy.deepcopy(list(_service())), *_own(service)]))
+    return audit(objects, Path(folder), json.loads(policy), **_target(service))
 
 
 def diagnose(fault: Fault, folder: Path) -> Diagnosis:
     """Audit the service with and without the fault, and compare."""
-    before = _before(json.dumps(fault.policy), str(folder.parent))
-    after = audit(dump(fault), folder, fault.policy, fault.logs)
+    before = _before(json.dumps(fault.policy), str(folder.parent), fault.service)
+    after = audit(dump(fault), folder, fault.policy, fault.logs, **_target(fault.service))
     old = {finding.fingerprint for finding in before if finding.outcome is Outcome.FAIL}
     found, overlooked = [], []
     for wanted in fault.find:

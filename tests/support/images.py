@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import platform
 import re
 import subprocess
@@ -14,6 +15,13 @@ from pathlib import Path
 
 # Folders of an interpreter that no server needs.
 NOT_NEEDED = {"__pycache__", "dist-packages", "ensurepip", "idlelib", "lib2to3", "site-packages", "test", "tests"}
+
+
+def cache_folder() -> Path:
+    """Where what is slow to make is kept from run to run."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inferaudit"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def docker_archive(

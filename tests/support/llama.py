@@ -1,11 +1,16 @@
 """llama.cpp with a tiny random model, as a container image for a real node."""
 
+import hashlib
+import importlib.metadata
 import importlib.util
+import os
+import sys
 from pathlib import Path
 
-from .images import docker_archive, interpreter, python_files
+from .images import cache_folder, docker_archive, interpreter, python_files
 
 LLAMA_IMAGE = "test.inferaudit.dev/llama:1"
+RUNTIME_IMAGE = "ghcr.io/ggml-org/llama.cpp:server-b6900"  # the name by which an audit recognises the runtime
 
 # Settings come by environment, so that one image serves every test.
 _SERVER = '''\
@@ -36,6 +41,20 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 while True:
     signal.pause()
 '''
+
+
+def llama_archive() -> Path:
+    """The docker-archive of LLAMA_IMAGE, made once for each version of what goes into it and kept in the cache."""
+    made_of = [importlib.metadata.version("xllamacpp"), sys.version, str(interpreter())]
+    made_of += [(Path(__file__).parent / name).read_text() for name in ("llama.py", "images.py")]
+    digest = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
+    archive = cache_folder() / "images" / f"llama-{digest}.tar"
+    if not archive.exists():
+        archive.parent.mkdir(exist_ok=True)
+        half = archive.with_name(f"{archive.stem}-{os.getpid()}.tar")
+        llama_image(half)
+        half.replace(archive)  # in one step: another run may be looking
+    return archive
 
 
 def llama_image(target: Path) -> None:

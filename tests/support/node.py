@@ -11,17 +11,23 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cluster import ClusterError, ControlPlane, program
-from .images import docker_archive
+import pytest
+
+from .cluster import ClusterError, ControlPlane, program, start_control_plane
+from .images import cache_folder, docker_archive
+from .llama import LLAMA_IMAGE, RUNTIME_IMAGE, llama_archive
 from .processes import ProcessError, Processes, free_port
 
 PACKAGES = "containerd runc containernetworking-plugins iptables conntrack ethtool socat iproute2"
+TOOLS = ("containerd", "runc", "ctr", "iptables", "conntrack", "ethtool", "socat", "ip")
 CNI_PLUGINS = Path("/usr/lib/cni")
 PAUSE_IMAGE = "test.inferaudit.dev/pause:1"
 POD_CIDR = "10.88.0.0/16"  # not KWOK's 10.244.0.0/16
@@ -41,7 +47,14 @@ class Node:
 
     def load_image(self, archive: Path) -> None:
         """Imports a docker-archive; pods name it with `imagePullPolicy: Never`."""
-        _run("ctr", f"--address={_socket(self.folder)}", "--namespace=k8s.io", "images", "import", str(archive))
+        self._images("import", str(archive))
+
+    def tag_image(self, image: str, name: str) -> None:
+        """Gives an image another name as well, such as that of the real thing."""
+        self._images("tag", "--force", image, name)
+
+    def _images(self, *command: str) -> None:
+        _run("ctr", f"--address={_socket(self.folder)}", "--namespace=k8s.io", "images", *command)
 
     def set_gpus(self, count: int) -> None:
         """Offers GPUs to the scheduler; the kubelet keeps a capacity it does not know and makes it allocatable."""
@@ -58,12 +71,15 @@ def start_node(
     plane: ControlPlane, folder: Path, *, name: str = "real-0", archives: Sequence[Path] = ()
 ) -> Iterator[Node]:
     """Starts the node, yields it when it is Ready, and takes it and its pods away again."""
+    sweep()
     _require()
     folder.mkdir(parents=True, exist_ok=True)
     programs = {each: program(each) for each in ("kubelet", "kube-proxy", "pause")}
     processes = Processes(folder)
     node = Node(name, folder, plane)
-    kernel = {path: path.read_text() for path in KERNEL_SETTINGS}
+    kernel = {str(path): path.read_text() for path in KERNEL_SETTINGS}
+    mark = {"pid": os.getpid(), "started": _started(os.getpid()), "folder": str(folder), "kernel": kernel}
+    _mark().write_text(json.dumps(mark))
     try:
         try:
             _add_node_device()
@@ -81,22 +97,90 @@ def start_node(
     finally:
         _stop(node, processes, programs)
         for path, value in kernel.items():
-            path.write_text(value)
+            Path(path).write_text(value)
+        _mark().unlink(missing_ok=True)
+
+
+def missing() -> list[str]:
+    """Why no real node can start on this machine, a reason a line; empty where one can."""
+    reasons = []
+    if not sys.platform.startswith("linux"):
+        return ["a real node needs Linux"]
+    if os.geteuid() != 0:
+        reasons.append("a real node needs root")
+    if absent := [tool for tool in TOOLS if not shutil.which(tool)]:
+        reasons.append(f"not on PATH: {', '.join(absent)}; apt-get install {PACKAGES}")
+    if not (CNI_PLUGINS / "bridge").is_file():
+        reasons.append(f"no CNI plug-ins in {CNI_PLUGINS}; apt-get install {PACKAGES}")
+    return reasons
 
 
 def _require() -> None:
-    if os.geteuid() != 0:
-        raise ClusterError("a real node needs root")
-    if missing := [
-        tool for tool in ("containerd", "runc", "ctr", "iptables", "conntrack", "ip") if not shutil.which(tool)
-    ]:
-        raise ClusterError(f"not on PATH: {', '.join(missing)}; apt-get install {PACKAGES}")
-    if left := [device for device in (POD_BRIDGE, NODE_DEVICE) if Path("/sys/class/net", device).exists()]:
-        raise ClusterError(f"a real node runs here, or was killed and left {left}: `ip link delete NAME` each")
+    if reasons := missing():
+        raise ClusterError("; ".join(reasons))
+    if left := leftovers():
+        raise ClusterError(f"a real node runs here ({', '.join(left)})")
     if "KUBE-" in _run("iptables-save"):
         raise ClusterError("this machine is a Kubernetes node already: its NAT rules would be mixed up with the test's")
-    if not (CNI_PLUGINS / "bridge").is_file():
-        raise ClusterError(f"no CNI plug-ins in {CNI_PLUGINS}; apt-get install {PACKAGES}")
+
+
+def leftovers() -> list[str]:
+    """What a node has on this machine now."""
+    return [device for device in (POD_BRIDGE, NODE_DEVICE) if Path("/sys/class/net", device).exists()]
+
+
+def sweep() -> str | None:
+    """Clears away what a node left whose process was killed; its folder, or None where there is nothing to clear."""
+    try:
+        mark = json.loads(_mark().read_text())
+    except (OSError, ValueError):
+        return None
+    if _runs(mark["pid"], mark["started"]):
+        return None
+    folder = Path(mark["folder"])
+    for pid in _orphans(_socket(folder)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ClusterError):
+        _run(str(program("kube-proxy")), "--cleanup", "--proxy-mode=iptables", check=False)
+    _leave_machine(folder)
+    for path, value in mark["kernel"].items():
+        Path(path).write_text(value)
+    _mark().unlink()
+    return str(folder)
+
+
+def _mark() -> Path:
+    """Says whose node this machine has, for whoever comes after a kill -9."""
+    return cache_folder() / "node.json"
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in the kernel's own count: tells it from a later one of the same number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+
+
+def _runs(pid: int, started: str) -> bool:
+    return _started(pid) == started
+
+
+def _orphans(socket: Path) -> list[int]:
+    """The shims of a containerd that is gone and all below them, by the socket that they were given."""
+    parents: dict[int, int] = {}
+    found = []
+    for each in Path("/proc").iterdir():
+        if each.name.isdecimal():
+            with contextlib.suppress(OSError):
+                parents[int(each.name)] = int((each / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (each / "cmdline").read_bytes().split(b"\0")
+                if command[0].endswith(b"containerd-shim-runc-v2") and str(socket).encode() in command:
+                    found.append(int(each.name))
+    for pid in found:  # grows while it is walked: children of children
+        found += [child for child, parent in parents.items() if parent == pid and child not in found]
+    return found
 
 
 def _add_node_device() -> None:
@@ -225,14 +309,18 @@ def _stop(node: Node, processes: Processes, programs: dict[str, Path]) -> None:
     with contextlib.suppress(ClusterError):
         node.plane.kubectl("delete", "node", node.name, "--timeout=10s")
     _run(str(programs["kube-proxy"]), "--cleanup", "--proxy-mode=iptables", check=False)
-    _remove_kubelet_chains()
     if containerd is not None:
         _end_containers(node)
         containerd.terminate()
         containerd.wait(10)
+    _leave_machine(node.folder)
+
+
+def _leave_machine(folder: Path) -> None:
+    _remove_kubelet_chains()
     for device in (POD_BRIDGE, NODE_DEVICE):
         _run("ip", "link", "delete", device, check=False)
-    _unmount(node.folder)
+    _unmount(folder)
 
 
 def _remove_kubelet_chains() -> None:
@@ -273,3 +361,29 @@ def _run(*command: str, check: bool = True) -> str:
     if check and done.returncode:
         raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
+
+
+@pytest.fixture(scope="session")
+def real_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """One for all tests, beside KWOK, with the llama.cpp image under both its names. It leaves nothing behind."""
+    folder = tmp_path_factory.mktemp("real-node")
+    with (
+        start_control_plane(folder / "plane", audit_log=True) as plane,
+        start_node(plane, folder / "node", archives=[llama_archive()]) as node,
+    ):
+        node.tag_image(LLAMA_IMAGE, RUNTIME_IMAGE)
+        yield node
+    assert leftovers() == []
+    assert str(folder) not in Path("/proc/mounts").read_text()
+    assert "KUBE-" not in _run("iptables-save")
+
+
+def main() -> None:
+    """`python -m support.node`: exit code 1, and why, where this machine can have no real node."""
+    if reasons := missing():
+        print("\n".join(reasons))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
