@@ -64,8 +64,8 @@ def _free(answers: Sequence[Answer]) -> Sustained | None:
     total, counted = sum(a.weight for a in answers), sum(a.weight > 0 for a in answers)
     slices = _sliced([(a.end_ns, a.weight) for a in answers], first, last)
     rate = total * _NS / (last - first)
-    bounds = batch_means_bounds(slices) if len(answers) >= FEWEST else None
-    return Sustained(rate, *(bounds or (None, None)), counted)
+    low, high = (batch_means_bounds(slices) if len(answers) >= FEWEST else None) or (None, None)
+    return Sustained(rate, low, high, counted)
 
 
 def _imposed(answers: Sequence[Answer]) -> Sustained | None:
