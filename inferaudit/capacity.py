@@ -47,6 +47,10 @@ QUANTS: dict[str, Quant] = {
         Quant("int8", 8, 16, "int8"),
         Quant("awq-4bit", _GROUP_128, 16),
         Quant("gptq-4bit", _GROUP_128, 16),
+        Quant("awq-4bit-g64", 4 + (16 + 4) / 64, 16),
+        Quant("gptq-4bit-g64", 4 + (16 + 4) / 64, 16),
+        Quant("awq-4bit-g32", 4 + (16 + 4) / 32, 16),
+        Quant("gptq-4bit-g32", 4 + (16 + 4) / 32, 16),
         Quant("4bit", _GROUP_128, 16),
         Quant("int4", _GROUP_128, 16),
         Quant("4bit-all", _GROUP_128, _GROUP_128),
@@ -68,8 +72,8 @@ class Capacity:
     """The answer. Bytes are sums over all GPUs of the plan; `gpus` None = no number of these GPUs is enough.
 
     `gpus` is the smallest count that holds `concurrency` requests of `context` tokens, `tensor_parallel` the next
-    divisor of the attention heads. `planned_gpus` is the count that `fits`, `max_concurrency`, `kv_tokens_left` (KV
-    tokens that fit beside weights and overhead) and `overhead_bytes` refer to.
+    divisor of the attention heads that the KV heads allow too. `planned_gpus` is the count that `fits`,
+    `max_concurrency`, `kv_tokens_left` (KV tokens that fit beside weights and overhead) and `overhead_bytes` refer to.
     """
 
     model: str
@@ -193,7 +197,7 @@ def plan_capacity(
 
     needed = next((count for count in range(1, _MAX_GPUS + 1) if held(count) >= concurrency), None)
     planned = gpus or needed or 1
-    parallel = None if needed is None else _next_divisor(shape.heads, needed)
+    parallel = None if needed is None else _next_degree(shape, needed)
     overhead = overhead_bytes_per_gpu(shape, planned, batched_tokens=batched_tokens, sequences=sequences)
     most = held(planned)
     tokens = kv_pool_tokens(
@@ -310,8 +314,9 @@ def _weights(shape: ModelShape, quant: str | None) -> tuple[str, int, str, tuple
     return chosen.name, total, formula, tuple(notes)
 
 
-def _kv_split(shape: ModelShape, gpus: int) -> int:
-    return 1 if shape.mla else min(gpus, shape.kv_heads)
+def _kv_split(shape: ModelShape, gpus: int) -> float:
+    """How much smaller one GPU's share of a token's KV is than the whole: heads are not cut, the fullest GPU counts."""
+    return 1 if shape.mla else shape.kv_heads / -(-shape.kv_heads // gpus)
 
 
 def _pool_bytes(
@@ -326,8 +331,14 @@ def _unbounded(pool: float) -> int:
     return 10**9 if pool >= 0 else 0  # a model without a KV cache: memory does not bound its requests
 
 
-def _next_divisor(heads: int, at_least: int) -> int | None:
-    return next((count for count in range(at_least, heads + 1) if heads % count == 0), None)
+def _next_degree(shape: ModelShape, at_least: int) -> int | None:
+    """The next divisor of the attention heads that also shares out the KV heads, or copies each equally often."""
+
+    def valid(count: int) -> bool:
+        even = shape.kv_heads % count == 0 or count % shape.kv_heads == 0
+        return shape.heads % count == 0 and (even or shape.mla is not None)
+
+    return next((count for count in range(at_least, shape.heads + 1) if valid(count)), None)
 
 
 def _notes(shape: ModelShape, context: int, needed: int | None, parallel: int | None) -> tuple[str, ...]:
@@ -339,7 +350,10 @@ def _notes(shape: ModelShape, context: int, needed: int | None, parallel: int | 
             f"{needed} GPUs exceed the {shape.heads} attention heads: several nodes or pipeline stages are needed"
         )
     elif parallel != needed:
-        notes.append(f"{needed} does not divide the {shape.heads} attention heads: tensor parallelism takes {parallel}")
+        what = f"{shape.heads} attention heads"
+        if shape.heads % needed == 0:
+            what = f"{shape.kv_heads} KV heads, nor they it"
+        notes.append(f"{needed} does not divide the {what}: tensor parallelism takes {parallel}")
     if shape.max_context is not None and context > shape.max_context:
         notes.append(f"the model's own limit is {shape.max_context:,} tokens, less than the {context:,} asked for")
     if shape.cacheless_layers:
@@ -378,7 +392,7 @@ def _formulas(
         ),
         "kv_tokens_left": (
             f"({gpu.memory_bytes:,} B × {fraction:g} − {weights:,} B ÷ {gpus} − overhead ÷ {gpus}) × "
-            f"{_kv_split(shape, gpus)} ÷ {kv_bytes_per_token(shape, kv_dtype):,} B"
+            f"{_kv_split(shape, gpus):.3g} ÷ {kv_bytes_per_token(shape, kv_dtype):,} B"
         ),
         "gpus": f"the smallest count of {gpu.key} ({gpu.memory_mib:,} MiB each) that holds the asked KV cache",
     }

@@ -14,20 +14,11 @@ from typing import Any
 
 from inferaudit.errors import UsageError
 from inferaudit.gguf_header import read_gguf_header
+from inferaudit.model_config import NumberReader, shape_from_config
+from inferaudit.model_layers import layer_kinds
 from inferaudit.model_shapes import Experts, Mla, ModelShape
 
 _MAX_JSON_BYTES = 64 * 1024 * 1024
-_LIMITS = {"layers": 10_000, "hidden": 10**6, "heads": 10**5, "vocab": 10**8, "size": 10**7}
-# model_type values whose MLP has two matrices instead of the gated three.
-_PLAIN_MLP = frozenset(
-    (
-        *("gpt2", "gpt_neo", "gpt_neox", "gptj", "gpt_bigcode", "opt", "bloom", "falcon", "mpt", "phi", "starcoder2"),
-        *("codegen", "bert", "roberta", "nemotron"),
-    )
-)
-_TIED_BY_DEFAULT = frozenset(
-    ("gpt2", "gpt_bigcode", "bloom", "opt", "falcon", "mpt", "gemma", "gemma2", "gemma3_text", "gemma3", "cohere")
-)
 
 
 def shape_from_path(path: Path) -> ModelShape:
@@ -88,159 +79,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-class _Config:
-    """Reads numbers from a configuration by any of their names, and says which is missing or absurd."""
-
-    def __init__(self, values: Mapping[str, Any], source: str) -> None:
-        self.values = values
-        self.source = source
-
-    def number(self, *names: str, limit: str = "size", default: int | None = None) -> int:
-        value = self.optional(*names, limit=limit)
-        if value is None:
-            value = default
-        if value is None:
-            raise UsageError(f"{self.source}: {names[0]} is missing")
-        return value
-
-    def optional(self, *names: str, limit: str = "size") -> int | None:
-        for name in names:
-            value = self.values.get(name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LIMITS[limit]:
-                raise UsageError(f"{self.source}: {name} is {value!r}, which is no size of a model")
-            return value
-        return None
-
-
-def shape_from_config(config: Mapping[str, Any], source: str) -> ModelShape:
-    """The shape that a Hugging Face ``config.json`` describes, the language part of a multimodal one."""
-    text = config.get("text_config") or config.get("llm_config") or config
-    if not isinstance(text, Mapping):
-        raise UsageError(f"{source}: text_config is not an object")
-    read = _Config(text, source)
-    kind = str(text.get("model_type") or config.get("model_type") or "")
-    layers = read.number("num_hidden_layers", "n_layer", "n_layers", "num_layers", limit="layers")
-    hidden = read.number("hidden_size", "n_embd", "d_model", limit="hidden")
-    heads = read.number("num_attention_heads", "n_head", "n_heads", limit="heads")
-    kv_default = 1 if text.get("multi_query") is True else heads
-    notes = []
-    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
-    if tied is None:
-        tied = kind in _TIED_BY_DEFAULT
-        notes.append(f"tie_word_embeddings is not stated; taken as {str(tied).lower()}")
-    if text is not config:
-        notes.append("only the language model of a multimodal model is counted")
-    intermediate = read.number("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * hidden)
-    windowed, cacheless = _layer_kinds(text, layers)
-    return ModelShape(
-        name=str(config.get("_name_or_path") or kind or source)[:128],
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=read.number("num_key_value_heads", "num_kv_heads", "n_head_kv", limit="heads", default=kv_default),
-        head_dim=read.number("head_dim", "attention_head_dim", default=max(1, hidden // heads)),
-        intermediate=intermediate,
-        vocab=read.number("vocab_size", limit="vocab"),
-        tied_embeddings=bool(tied),
-        gated_mlp=kind not in _PLAIN_MLP,
-        experts=_experts(read, intermediate, layers),
-        mla=_mla(read),
-        window_layers=windowed,
-        window=int(read.optional("sliding_window") or 0) if windowed else 0,
-        cacheless_layers=cacheless,
-        max_context=read.optional("max_position_embeddings", "n_positions", "max_sequence_length"),
-        stored_quant=_quantisation(config.get("quantization_config") or text.get("quantization_config")),
-        assumptions=tuple(notes),
-    )
-
-
-def _experts(read: _Config, intermediate: int, layers: int) -> Experts | None:
-    count = read.optional("num_local_experts", "n_routed_experts", "num_experts", limit="heads")
-    if count is None or count == 1:
-        return None
-    width = read.number("moe_intermediate_size", "expert_ffn_hidden_size", default=intermediate)
-    shared = read.optional("shared_expert_intermediate_size")
-    if shared is None:
-        shared = _or_zero(read, "n_shared_experts") * width
-    return Experts(
-        count=count,
-        per_token=min(count, read.number("num_experts_per_tok", "num_experts_per_token", "experts_per_token")),
-        width=width,
-        shared_width=shared,
-        dense_layers=min(layers, _or_zero(read, "first_k_dense_replace")),
-    )
-
-
-def _or_zero(read: _Config, name: str) -> int:
-    return 0 if read.values.get(name) in (0, None) else read.number(name)
-
-
-def _mla(read: _Config) -> Mla | None:
-    rank = read.optional("kv_lora_rank")
-    if rank is None:
-        return None
-    return Mla(
-        kv_rank=rank,
-        rope_dim=read.number("qk_rope_head_dim"),
-        nope_dim=read.number("qk_nope_head_dim"),
-        value_dim=read.number("v_head_dim"),
-        query_rank=read.optional("q_lora_rank"),
-    )
-
-
-def _layer_kinds(text: Mapping[str, Any], layers: int) -> tuple[int, int]:
-    """(layers with a sliding window, layers without a KV cache)."""
-    kinds = text.get("layer_types")
-    if isinstance(kinds, list) and len(kinds) == layers:
-        windowed = sum("sliding" in str(kind) or "chunked" in str(kind) for kind in kinds)
-        return windowed, sum(bool(re.search("linear|mamba|recurrent|conv", str(kind))) for kind in kinds)
-    every = text.get("full_attention_interval") or text.get("attn_layer_period")
-    if isinstance(every, int) and not isinstance(every, bool) and 1 < every <= layers:
-        return 0, layers - layers // every
-    pattern = text.get("sliding_window_pattern")
-    if isinstance(pattern, int) and not isinstance(pattern, bool) and pattern > 1 and text.get("sliding_window"):
-        return layers - layers // pattern, 0
-    if text.get("sliding_window") and text.get("use_sliding_window", True) and text.get("model_type") == "mistral":
-        return layers, 0
-    return 0, 0
-
-
-def _quantisation(value: object) -> str | None:
-    """The quantisation a checkpoint states, by our names (:data:`inferaudit.capacity.QUANTS`), or as it states it."""
-    if not isinstance(value, Mapping):
-        return None
-    method = str(value.get("quant_method") or value.get("quant_algo") or "").lower()
-    bits = value.get("bits") or value.get("w_bit")
-    if method in ("awq", "gptq", "auto-round") and bits in (4, None):
-        return "gptq-4bit" if method == "gptq" else "awq-4bit"
-    if method == "bitsandbytes":
-        return "nf4" if value.get("load_in_4bit") or value.get("_load_in_4bit") else "int8"
-    if method == "compressed-tensors":
-        return _compressed_tensors(value)
-    known = {"fp8": "fp8", "fbgemm_fp8": "fp8", "mxfp4": "mxfp4", "nvfp4": "nvfp4"}
-    return known.get(method) or ("int8" if bits == 8 else method or None)
-
-
-def _compressed_tensors(value: Mapping[str, Any]) -> str:
-    groups = value.get("config_groups")
-    first = next(iter(groups.values()), None) if isinstance(groups, Mapping) else None
-    weights = first.get("weights") if isinstance(first, Mapping) else None
-    if isinstance(weights, Mapping):
-        if weights.get("num_bits") == 4:
-            return "nvfp4" if weights.get("type") == "float" else "awq-4bit"
-        if weights.get("num_bits") == 8:
-            return "fp8" if weights.get("type") == "float" else "int8"
-    return "compressed-tensors"
-
-
 def _from_gguf(path: Path) -> ModelShape:
     """A GGUF file, all its parts counted when it is split (``…-00001-of-00003.gguf``)."""
     header = read_gguf_header(path)
     architecture = str(header.get("general.architecture", ""))
     own = {key.removeprefix(f"{architecture}."): value for key, value in header.items()}
-    read = _Config({key: _largest(value) for key, value in own.items()}, str(path))
+    read = NumberReader({key: _largest(value) for key, value in own.items()}, str(path))
     layers, hidden = read.number("block_count", limit="layers"), read.number("embedding_length", limit="hidden")
     heads = read.number("attention.head_count", limit="heads")
     kv_heads = own.get("attention.head_count_kv")
@@ -254,6 +98,7 @@ def _from_gguf(path: Path) -> ModelShape:
     key_dim = read.number("attention.key_length_mla", "attention.key_length", default=max(1, hidden // heads))
     value_dim = read.number("attention.value_length_mla", "attention.value_length", default=key_dim)
     parts = _gguf_parts(path)
+    windowed, window = _gguf_window(own, architecture, layers)
     return ModelShape(
         name=str(header.get("general.name") or path.stem)[:128],
         layers=layers,
@@ -263,16 +108,37 @@ def _from_gguf(path: Path) -> ModelShape:
         head_dim=key_dim,
         intermediate=intermediate,
         vocab=read.number("vocab_size", "tokenizer.ggml.tokens", limit="vocab", default=32_000),
-        experts=Experts(experts, read.number("expert_used_count"), width) if experts else None,
+        experts=Experts(
+            experts,
+            read.number("expert_used_count"),
+            width,
+            shared_width=read.or_zero("expert_shared_count") * width,
+            dense_layers=min(layers, read.or_zero("leading_dense_block_count")),
+        )
+        if experts
+        else None,
         mla=Mla(rank, rope, max(1, key_dim - rope), value_dim, read.optional("attention.q_lora_rank"))
         if rank
         else None,
+        window_layers=windowed,
+        window=window,
         cacheless_layers=cacheless,
         max_context=read.optional("context_length"),
         stored_bytes=sum(part.stat().st_size for part in parts),
         stored_quant="gguf",
         assumptions=(f"weights as the size of {len(parts)} GGUF file{'s' if len(parts) > 1 else ''}",),
     )
+
+
+def _gguf_window(own: Mapping[str, Any], architecture: str, layers: int) -> tuple[int, int]:
+    """(layers with a sliding window, its width): stated layer by layer, or the architecture's own order."""
+    window, pattern = own.get("attention.sliding_window"), own.get("attention.sliding_window_pattern")
+    if isinstance(pattern, list) and len(pattern) == layers and isinstance(window, int):
+        return sum(bool(each) for each in pattern), window
+    kind = {"gemma3": "gemma3_text", "gpt-oss": "gpt_oss"}.get(architecture, architecture)
+    stated = {"sliding_window": window, "sliding_window_pattern": pattern if isinstance(pattern, int) else None}
+    windowed, width, _, _ = layer_kinds(stated, kind if kind not in ("mistral", "mixtral") else "", layers)
+    return windowed, width
 
 
 def _largest(value: object) -> object:

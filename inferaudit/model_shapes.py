@@ -45,6 +45,7 @@ class Experts:
 class ModelShape:
     """A decoder. `full_layers` keep KV for the whole context, `window_layers` for `window` tokens; the rest keep none.
 
+    `cacheless_parameters` are the weights that a layer without KV has in place of attention; None = as many.
     `stored_bytes` is the size of the weights' files where they were looked at, `stored_quant` how those are quantised.
     `stated_parameters` wins over the count derived from the shape.
     """
@@ -64,6 +65,7 @@ class ModelShape:
     window_layers: int = 0
     window: int = 0
     cacheless_layers: int = 0
+    cacheless_parameters: int | None = None
     max_context: int | None = None
     stated_parameters: float | None = None
     stored_bytes: int | None = None
@@ -114,7 +116,9 @@ class ModelShape:
             sparse = matrices * self.hidden * (used * e.width + e.shared_width) + self.hidden * e.count
             mlps = e.dense_layers * dense_mlp + (self.layers - e.dense_layers) * sparse
         norms = self.hidden * (2 * self.layers + 1)
-        return self.layers * attention + mlps + norms + self.embedding_parameters
+        other = attention if self.cacheless_parameters is None else self.cacheless_parameters
+        mixers = (self.layers - self.cacheless_layers) * attention + self.cacheless_layers * other
+        return mixers + mlps + norms + self.embedding_parameters
 
 
 def _dense(

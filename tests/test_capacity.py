@@ -76,16 +76,33 @@ def test_weights_are_what_engines_report(name: str, quant: str, gib: float) -> N
     assert weights_bytes(load_model_shape(name), QUANTS[quant]) / GIB == pytest.approx(gib, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("name", "gib", "tokens"),
-    [
-        ("Llama-3-8B", 3.81, 1952 * 16),  # kv_cache_size and "# GPU blocks": vllm-project/vllm issue 10517
-        ("Llama-3-8B", 2.89, 1478 * 16),
-        ("Llama-3-70B", 10.0, 32_768),  # 10.7 GB at 32 768 tokens: spheron.network/blog/kv-cache-optimization-guide
-    ],
-)
-def test_kv_sizes_are_what_engines_report(name: str, gib: float, tokens: int) -> None:
-    assert gib * GIB / kv_bytes_per_token(load_model_shape(name)) == pytest.approx(tokens, rel=0.01)
+# Engine, model, GPUs, KV format, tokens, and the MiB that the engine said each GPU holds for them; the thread it is in.
+PUBLISHED_KV = [
+    ("vLLM", "Llama-3-8B", 1, "fp16", 31_232, 3.81 * 1024, "vllm-project/vllm/issues/10517"),
+    ("vLLM", "Llama-3-8B", 1, "fp16", 23_648, 2.89 * 1024, "vllm-project/vllm/issues/10517"),
+    ("vLLM", "Qwen3-235B-A22B", 4, "fp16", 178_880, 8.11 * 1024, "vllm-project/vllm/issues/21348"),
+    ("SGLang", "Qwen3-235B-A22B", 4, "fp16", 367_404, 2 * 8.23 * 1024, "vllm-project/vllm/issues/21348"),
+    ("ik_llama.cpp", "DeepSeek-V3-671B", 1, "q8_0", 32_768, 1166.62, "ikawrakow/ik_llama.cpp/pull/259"),
+]
+
+
+@pytest.mark.parametrize("row", PUBLISHED_KV, ids=lambda row: f"{row[0]}-{row[1]}-{row[4]}")
+def test_kv_sizes_are_what_engines_report(row: tuple[str, str, int, str, int, float, str]) -> None:
+    engine, model, gpus, kv, tokens, mebibytes, thread = row
+    computed = kv_bytes_per_token(load_model_shape(model), kv) * tokens / gpus / MIB
+    assert computed == pytest.approx(mebibytes, rel=0.05)
+    page = (Path(__file__).parents[1] / "docs" / "capacity.md").read_text(encoding="utf-8")
+    line = (
+        f"| {engine} | {model} | {gpus} | {kv} | {tokens:,} | {mebibytes:,.0f} | {computed:,.0f} | "
+        f"{computed / mebibytes - 1:+.1%} | [{thread.split('/')[-1]}](https://github.com/{thread}) |"
+    )
+    assert line.replace("%", " %", 1) in page, line
+
+
+def test_llama_cpps_window_cache_of_gpt_oss() -> None:
+    """12 layers of 768 cells: 18.00 MiB (ggml-org/llama.cpp pull request 17609)."""
+    shape = load_model_shape("gpt-oss-20b")
+    assert shape.cached_values_per_layer * 2 * shape.window_layers * 768 == 18 * MIB
 
 
 @pytest.mark.parametrize(("batched_tokens", "published"), [(20_000, 1952 * 16), (29_000, 1478 * 16)])
