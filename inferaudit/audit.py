@@ -262,17 +262,13 @@ def _gpu_sampling(plan: CollectPlan, facts: Facts) -> Iterator[Facts]:
         yield sampled
         return
     from inferaudit.collect.kernel_log import read_kernel_log
-    from inferaudit.collect.nvml_sampler import GpuSampler
-    from inferaudit.collect.nvml_watch import XidWatcher
+    from inferaudit.collect.nvml_process import GpuWatch
 
-    sampler = GpuSampler(clock=time.time_ns)  # the load's clock
-    sampler.start()
-    with XidWatcher() as watcher:
+    with GpuWatch() as watch:
         try:
             yield sampled
         finally:
-            sampled["load.gpu_samples"] = sampler.stop()
-            watched = watcher.fact("NVML")
+            sampled["load.gpu_samples"], watched = watch.facts()
             if watched.error is None:  # the longer watch, and under load: it replaces the first one
                 sampled["nvml.xid_events"] = watched
             log = facts.get("gpu.kernel_log")

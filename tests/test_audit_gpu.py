@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +11,7 @@ import pytest
 from support.nvml import gpu, nvml_in_process, script
 
 from inferaudit.audit import _gpu_sampling
+from inferaudit.collect.nvml_process import GpuWatch
 from inferaudit.facts.gpu import Gpu, GpuSamples, XidWatch
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import CollectPlan, GpuPlan
@@ -60,3 +63,28 @@ def test_why_no_gpu_was_seen_is_why_none_was_sampled(tmp_path: Path) -> None:
     with _gpu_sampling(CollectPlan(), {}) as added:
         pass
     assert added == {}
+
+
+def test_readings_come_from_a_process_of_their_own(tmp_path: Path) -> None:
+    with (
+        nvml_in_process(tmp_path, script(gpu(0), gpu(1, lost_after=40), **{"event.0": "79 1"})) as calls,
+        GpuWatch() as watch,
+    ):
+        time.sleep(1.0)
+    samples, xids = watch.facts()
+    assert "nvmlDeviceGetUtilizationRates" in calls.read_text()
+    assert samples.value.uuids[1] in samples.value.ended
+    assert samples.value.gpu.count(0) >= 4
+    assert abs(samples.value.t_ns[-1] - time.time_ns()) < 60e9, "on the load's clock"
+    assert [event.xid for event in xids.value.events] == [79]
+    assert watch.facts() == (samples, xids)
+
+
+def test_a_process_that_is_killed_is_no_silence_of_the_gpus(tmp_path: Path) -> None:
+    with nvml_in_process(tmp_path, script(gpu(0))), GpuWatch() as watch:
+        (child,) = (each for each in multiprocessing.active_children() if each.name == "inferaudit-gpus")
+        child.kill()
+        child.join()
+    for fact in watch.facts():
+        assert fact.error is not None
+        assert "gave no answer" in fact.error.reason

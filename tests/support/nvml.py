@@ -61,12 +61,20 @@ def preload() -> ctypes.CDLL:
 
 @contextmanager
 def nvml_in_process(tmp_path: Path, script: str) -> Iterator[Path]:
-    """pynvml in this process sees the GPUs of `script`; yields the file that lists the calls, one name a line."""
+    """pynvml in this process, and in those it starts, sees the GPUs of `script`.
+
+    Yields the file that lists the calls, one name a line.
+    """
     preload()
     path, calls = tmp_path / "nvml-script", tmp_path / "nvml-calls"
     path.write_text(script, encoding="utf-8")
     calls.touch()
-    values = {SCRIPT_VARIABLE: str(path), CALLS_VARIABLE: str(calls)}
+    folders = [str(build().parent), os.environ.get("LD_LIBRARY_PATH", "")]  # read when a process starts
+    values = {
+        SCRIPT_VARIABLE: str(path),
+        CALLS_VARIABLE: str(calls),
+        "LD_LIBRARY_PATH": ":".join(filter(None, folders)),
+    }
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
