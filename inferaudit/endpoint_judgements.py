@@ -9,6 +9,11 @@ from typing import Any
 from inferaudit.model import Evidence, Judgement, Outcome, Snapshot
 
 
+def asked(route: str) -> str:
+    """A question to the server as it is shown: ``GET /route``, or the method of gRPC by its name."""
+    return f"GET {route}" if route.startswith("/") else route
+
+
 def judge_bad_request(snapshot: Snapshot, kind: str, wanted: tuple[int, ...], why: str) -> Iterator[Judgement]:
     """A bad request must get a client error out of `wanted`; a 5xx, a success or no answer is a fault, for `why`."""
     for probe in snapshot.fact("endpoint.active"):

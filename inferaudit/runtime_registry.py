@@ -20,6 +20,9 @@ Api = Literal[
     "openai-completions",
     "openai-embeddings",
     "oip-v2",
+    "oip-v2-binary",
+    "oip-v2-grpc",
+    "tf-serving-grpc",
     "tgi",
     "tei",
     "tf-serving",
@@ -206,6 +209,18 @@ class Overload(_Strict, frozen=True):
     note: str = ""
 
 
+class GrpcHealth(_Strict, frozen=True):
+    """The standard health service of gRPC (``grpc.health.v1``), which a Kubernetes ``grpc`` probe asks.
+
+    `served`: always, with `flag`, or never (then a grpc probe never succeeds). `proves` as for a health route.
+    """
+
+    served: Literal["always", "flag", "never"]
+    flag: str = ""
+    proves: Literal["process", "proxy", "model", "nothing"] = "nothing"
+    note: str = ""
+
+
 class Runtime(_Strict, frozen=True):
     """One runtime's file. `generic` entries carry knowledge of an API and are never recognised as a product."""
 
@@ -224,6 +239,7 @@ class Runtime(_Strict, frozen=True):
     api_prefix: str = ""
     recognise: Recognise = msgspec.field(default_factory=Recognise)
     health: list[HealthRoute] = msgspec.field(default_factory=list)
+    grpc_health: GrpcHealth | None = None
     apis: list[Api] = msgspec.field(default_factory=list)
     stream: StreamShape = msgspec.field(default_factory=lambda: StreamShape(framing="none"))
     overload: Overload = msgspec.field(default_factory=Overload)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from support.certificates import certificate
 from support.rpc import Scripted, oip_methods, says, scripted, serving
 
 from inferaudit.bench.runner import LoadOutcome, run_load
@@ -50,17 +50,6 @@ def errors(outcome: LoadOutcome) -> dict[str, int]:
     for place in outcome.records.columns["error"]:
         found[names[place]] = found.get(names[place], 0) + 1
     return found
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", str(key), "-out",
-         str(cert), "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
 
 
 # --- a server in order

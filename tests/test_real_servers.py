@@ -77,6 +77,12 @@ FAULTS = {
     "fastapi": {"endpoint-readiness-proves-model", "endpoint-request-id", "metrics-model-label"},
 }
 
+RPC_FAULTS = {
+    "triton": set(),
+    "mlserver": {"endpoint-bad-shape", "endpoint-empty-body"},
+    "kserve": {"endpoint-bad-shape", "endpoint-empty-body"},
+}
+
 
 def test_each_is_recognised_and_none_taken_for_another(server: ModelServer) -> None:
     runtime = audit(server.url)["target"]["runtime"]
@@ -104,6 +110,30 @@ def test_its_faults_are_found_and_no_others(server: ModelServer, tmp_path: Path)
     else:
         assert server.models[0] in passed["endpoint-model-served"]
         assert "endpoint-readiness-proves-model" in passed
+
+
+def test_over_grpc_it_is_the_same_server(server: ModelServer) -> None:
+    if not server.grpc:
+        return  # it has no such port
+    report = audit(server.grpc, "--model", server.models[0], "--active", "--metrics-url", server.metrics)
+    runtime = report["target"]["runtime"]
+    assert (runtime["name"], runtime["version"]) == NAMES[server.name]
+    passed, failed = outcomes(report, "pass"), outcomes(report, "fail")
+    assert {"endpoint-live", "endpoint-ready", "endpoint-plain-answer", "endpoint-readiness-proves-model"} <= set(
+        passed
+    )
+    assert "endpoint-unknown-model" in passed
+    assert {"endpoint-bad-shape", "endpoint-empty-body"} & set(failed) == RPC_FAULTS[server.name]
+    assert "endpoint-malformed" not in failed
+    assert report["target"]["api"] == "oip-v2-grpc"
+
+
+def test_binary_tensors_are_proven_by_one_request(server: ModelServer) -> None:
+    if not server.grpc:
+        return  # it speaks no Open Inference Protocol
+    report = audit(server.url, "--api", "oip-v2-binary", "--model", server.models[0])
+    found = outcomes(report, "fail" if server.name == "mlserver" else "pass")
+    assert "endpoint-plain-answer" in found
 
 
 # --- load, with its own API

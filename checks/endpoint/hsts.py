@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 
 
 @check(
@@ -16,7 +16,12 @@ def hsts(snapshot: Snapshot, *, min_seconds: int = 15552000) -> Iterator[Judgeme
     answer = snapshot.fact("endpoint.tls")
     if answer is None or not answer.chain_ok:
         return
-    subject = snapshot.fact("endpoint.target").subject
+    target = snapshot.fact("endpoint.target")
+    subject = target.subject
+    if target.api.endswith("-grpc"):
+        called = Evidence("endpoint.target.api", target.api)
+        yield not_applicable(subject, "no browser calls gRPC, and no header of HTTP binds its clients", called)
+        return
     seen = Evidence("endpoint.tls.hsts_s", answer.hsts_s, f">= {min_seconds}")
     if answer.hsts_s is None:
         yield failed(subject, "no answer carries Strict-Transport-Security", seen)

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.endpoint_judgements import asked
 
 
 @check(
@@ -16,7 +17,7 @@ def live(snapshot: Snapshot) -> Iterator[Judgement]:
     alive = [a for a in answers if a.ready]
     if alive:
         seen = Evidence(f"endpoint.health[{alive[0].route}].status", alive[0].status, 200)
-        yield passed(subject, f"GET {alive[0].route} answers {alive[0].status}", seen)
+        yield passed(subject, f"{asked(alive[0].route)} answers {alive[0].status}", seen)
     elif answers:
         said = {a.route: a.status if a.status is not None else a.error for a in answers}
         yield failed(subject, "no health route answers as it does when all is well", Evidence("endpoint.health", said))

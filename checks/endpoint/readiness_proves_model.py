@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.endpoint_judgements import asked
 
 
 @check(
@@ -20,7 +21,7 @@ def readiness_proves_model(snapshot: Snapshot) -> Iterator[Judgement]:
     proving = [a for a in answers if a.proves == "model" and a.ready]
     if proving:
         seen = Evidence(f"endpoint.health[{proving[0].route}].proves", "model", "model")
-        yield passed(subject, f"GET {proving[0].route} is ready only with the model loaded", seen)
+        yield passed(subject, f"{asked(proving[0].route)} is ready only with the model loaded", seen)
     elif answers:
         said = {a.route: a.proves for a in answers}
         title = runtime.title if runtime.name != "unknown" else "this server"

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.endpoint_judgements import asked
 
 
 @check(
@@ -25,9 +26,9 @@ def ready(snapshot: Snapshot) -> Iterator[Judgement]:
     for answer in answers:
         seen = Evidence(f"endpoint.health[{answer.route}].status", answer.status, 200)
         if answer.ready:
-            yield passed(subject, f"GET {answer.route} says ready", seen, key=answer.route)
+            yield passed(subject, f"{asked(answer.route)} says ready", seen, key=answer.route)
         elif answer.status in (401, 403):
-            yield unknown(subject, f"GET {answer.route} wants credentials", seen, key=answer.route)
+            yield unknown(subject, f"{asked(answer.route)} wants credentials", seen, key=answer.route)
         else:
             said = answer.error or f"status {answer.status}"
-            yield failed(subject, f"GET {answer.route} does not say ready: {said}", seen, key=answer.route)
+            yield failed(subject, f"{asked(answer.route)} does not say ready: {said}", seen, key=answer.route)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from inferaudit.collect.endpoint_active import probe_actively
+from inferaudit.collect.endpoint_binary import BinaryHttp
 from inferaudit.collect.endpoint_golden import Golden, read_golden, run_golden
 from inferaudit.collect.endpoint_look import (
     access,
@@ -24,6 +25,7 @@ from inferaudit.collect.endpoint_look import (
 )
 from inferaudit.collect.endpoint_metrics import metrics_facts
 from inferaudit.collect.endpoint_requests import Asked, plain_request, stream_request
+from inferaudit.collect.endpoint_rpc import RpcHttp, by_method, is_tensorflow, no_rpc, standard_health
 from inferaudit.collect.endpoint_tls import Connected, connect
 from inferaudit.collect.endpoint_wire import WIRES
 from inferaudit.collect.http_client import Http, Reply, Scrubber, credentials, tls_context
@@ -32,11 +34,14 @@ from inferaudit.facts.endpoint import FACTS as SPECS
 from inferaudit.facts.endpoint import EndpointTarget, ServedModel
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import EndpointPlan
-from inferaudit.runtime_recognition import HttpAnswer, next_probe, recognise
+from inferaudit.rpc.client import http_hint
+from inferaudit.rpc.urls import http_url, is_rpc
+from inferaudit.runtime_recognition import MAX_PROBES, HttpAnswer, next_probe, recognise
 from inferaudit.runtime_registry import Runtime, runtime
 
 FACT_NAMES = tuple(spec.name for spec in SPECS)
 _GET_TIMEOUT_S = 10.0
+_EVERY_ROUTE = 100
 _SILENT_GETS = 2  # so many answers in a row that never come: the server hangs, and the rest would hang too
 Facts = dict[str, Fact]
 
@@ -69,13 +74,16 @@ class Place:
 
 def parse_place(url: str, api: str = "") -> Place:
     """Where `url` points; :class:`UsageError` says what is wrong with it. A trailing /v1 or /v2 is not doubled."""
+    url = http_url(url, api)
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"--url {url!r} is no URL: {error}") from error
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError(f"--url takes http://HOST[:PORT] or https://HOST[:PORT], not {url!r}")
+        raise UsageError(
+            f"--url takes http://HOST[:PORT], https://HOST[:PORT], grpc://HOST:PORT or grpcs://HOST[:PORT], not {url!r}"
+        )
     if parts.username or parts.password:
         raise UsageError("--url may hold no credentials; use --api-key-env or --header-env")
     path = parts.path.rstrip("/")
@@ -108,7 +116,12 @@ def collect_endpoint(
         reason = f"{place.origin}: {_WORDS.get(connected.error, connected.error)}: {scrub(connected.detail)}"
         return _down(plan, place, connected, reason)
     root = Place(place.scheme, place.host, place.port, "" if plan.api == "custom" else place.path)
-    with Http(root.base, headers, context, plan.timeout_s) as http:
+    if is_rpc(plan.url, plan.api):
+        rpc = RpcHttp(root.base, headers, context, plan.timeout_s, host=place.host, port=place.port)
+        with rpc as http:
+            return _Audit(plan, place, http, scrub, connected, golden, say).facts()
+    kind = BinaryHttp if plan.api == "oip-v2-binary" else Http
+    with kind(root.base, headers, context, plan.timeout_s) as http:
         return _Audit(plan, place, http, scrub, connected, golden, say).facts()
 
 
@@ -141,13 +154,21 @@ class _Audit:
     def facts(self) -> Facts:
         plan, place, http, scrub = self.plan, self.place, self.http, self.scrub
         self.say("recognising the runtime")
+        rpc = http if isinstance(http, RpcHttp) else None
+        if rpc is not None and (trouble := no_rpc(rpc, place.host, place.port)):
+            return _down(plan, place, self.connected, f"{place.origin}: {scrub(trouble)}")
         answers: list[HttpAnswer] = []
-        while (path := next_probe(answers)) is not None:
+        budget = MAX_PROBES if rpc is None else _EVERY_ROUTE  # a route that is no method costs nothing
+        while (path := next_probe(answers, budget)) is not None:
             reply = self.get(path.replace("{model}", plan.model or "model"))
             answers.append(HttpAnswer(path, reply.status or 0, reply.headers, reply.text if reply.status else ""))
             if self.silent >= _SILENT_GETS:
                 reason = f"{place.origin} accepts connections and answers nothing within {self.get_timeout:g} s"
                 return _down(plan, place, self.connected, reason)
+        if rpc is None and not any(reply.status for reply in self.replies.values()):
+            hint = http_hint(place.host, place.port, tls=place.scheme == "https")
+            if hint:
+                return _down(plan, place, self.connected, hint)
         recognition = recognise(answers)
         profile = runtime(recognition.profile)
         served = models(profile, self.get, http.post, scrub)
@@ -155,7 +176,7 @@ class _Audit:
         model, model_source = self._model(served)
         target = EndpointTarget(
             subject=f"endpoint/{place.authority}",
-            url=place.base,
+            url=place.base if rpc is None else place.base.replace("http", "grpc", 1),
             host=place.host,
             port=place.port,
             scheme=place.scheme,
@@ -167,7 +188,9 @@ class _Audit:
         )
         facts: Facts = {
             "endpoint.target": Fact(target),
-            "endpoint.runtime": Fact(runtime_fact(recognition, profile, len(answers), scrub)),
+            "endpoint.runtime": Fact(
+                runtime_fact(recognition, profile, len(answers) if rpc is None else rpc.sent, scrub)
+            ),
             "endpoint.models": served,
         }
         self.say("asking the health routes")
@@ -194,6 +217,8 @@ class _Audit:
         facts["endpoint.auth"] = Fact(access(http, profile, plain, self.replies, scrub))
         facts["endpoint.active"] = self._active(asked)
         facts["endpoint.golden"] = self._golden(asked)
+        if rpc is not None:
+            return by_method(facts, rpc, profile, standard_health(rpc, profile, scrub), plan.metrics_url)
         return facts
 
     @property
@@ -213,6 +238,9 @@ class _Audit:
     def _api(self, profile: Runtime) -> tuple[str, str]:
         if self.plan.api:
             return self.plan.api, "given"
+        if isinstance(self.http, RpcHttp):
+            found = "tf-serving-grpc" if is_tensorflow(self.http) else "oip-v2-grpc"
+            return found, "the service that answers"
         return profile.apis[0], f"the first API of {profile.title}"
 
     def _model(self, served: Fact) -> tuple[str, str]:

@@ -75,6 +75,54 @@ def oip_methods(**others: Method) -> dict[str, Method]:
     return {f"/{OIP}/{name}": method for name, method in {**methods, **others}.items()}
 
 
+def tf_methods(state: int = 30) -> dict[str, Method]:
+    """TensorFlow Serving as its documentation has it, with the model `half_plus_two`; `state` 30 is AVAILABLE."""
+
+    def named(request: Any, context: grpc.ServicerContext) -> Any:
+        if request.model_spec.name != "half_plus_two":
+            said = f"Could not find any versions of model {request.model_spec.name}"
+            context.abort(grpc.StatusCode.NOT_FOUND, said)
+        return request
+
+    def status(data: bytes, context: grpc.ServicerContext) -> bytes:
+        named(parse("tensorflow.serving.GetModelStatusRequest", data), context)
+        answer = message("tensorflow.serving.GetModelStatusResponse")
+        answer.model_version_status.add(version=1, state=state)
+        return bytes(answer.SerializeToString())
+
+    def metadata(data: bytes, context: grpc.ServicerContext) -> bytes:
+        asked = named(parse("tensorflow.serving.GetModelMetadataRequest", data), context)
+        if list(asked.metadata_field) != ["signature_def"]:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Metadata field is not supported")
+        signatures = message("tensorflow.serving.SignatureDefMap")
+        signature = signatures.signature_def["serving_default"]
+        for side, name in ((signature.inputs, "x"), (signature.outputs, "y")):
+            side[name].dtype = 1
+            side[name].tensor_shape.dim.add(size=-1)
+        answer = message("tensorflow.serving.GetModelMetadataResponse", model_spec=asked.model_spec)
+        answer.metadata["signature_def"].type_url = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+        answer.metadata["signature_def"].value = signatures.SerializeToString()
+        return bytes(answer.SerializeToString())
+
+    def predict(data: bytes, context: grpc.ServicerContext) -> bytes:
+        asked = named(parse("tensorflow.serving.PredictRequest", data), context)
+        if state != 30:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Servable not found for request: Latest(half_plus_two)")
+        if "x" not in asked.inputs:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature: 0!=1")
+        answer = message("tensorflow.serving.PredictResponse", model_spec=asked.model_spec)
+        answer.outputs["y"].dtype = 1
+        answer.outputs["y"].tensor_shape.dim.add(size=len(asked.inputs["x"].float_val))
+        answer.outputs["y"].float_val.extend(value / 2 + 2 for value in asked.inputs["x"].float_val)
+        return bytes(answer.SerializeToString())
+
+    return {
+        "/tensorflow.serving.ModelService/GetModelStatus": status,
+        "/tensorflow.serving.PredictionService/GetModelMetadata": metadata,
+        "/tensorflow.serving.PredictionService/Predict": predict,
+    }
+
+
 def says(of: str, /, **fields: Any) -> bytes:
     """The bytes of a message of the Open Inference Protocol."""
     return bytes(message(f"inference.{of}", **fields).SerializeToString())
