@@ -120,10 +120,18 @@ def idle_attestations(
             yield Idle(attestation, "its row takes no attestation: its checks decide it")
         elif item.attest == "either" and item.checks and asked:
             status = worst(f.outcome for f in seen)
+            if any(_rests_on(f, attestation) for f in seen):
+                continue  # a check passes because of it
             if status is Outcome.PASS:
                 yield Idle(attestation, "it is not needed: every check of its row passes without it")
             elif status is Outcome.NOT_APPLICABLE:
                 yield Idle(attestation, "it is not needed: its row does not apply to this service")
+
+
+def _rests_on(finding: Finding, attestation: AttestationFact) -> bool:
+    """Whether a check took the attestation as its evidence, as those do which accept one beside an object."""
+    shown = [e.observed for e in finding.evidence if e.path == "attestations"]
+    return any(isinstance(each, (list, tuple)) and attestation.evidence in each for each in shown)
 
 
 def _item(

@@ -74,6 +74,7 @@ _IN_NAMESPACE: tuple[Kind, ...] = (
 # Lists over all namespaces, read only for the facts behind them.
 _EVERYWHERE: dict[str, tuple[Kind, ...]] = {
     "service.roles": (k.CLUSTER_ROLE_BINDING,),
+    "service.access": (k.CLUSTER_ROLE_BINDING,),
     "service.monitors": (k.SERVICE_MONITOR, k.POD_MONITOR),
     "service.rules": (k.PROMETHEUS_RULE,),
     "service.backups": (k.BACKUP_SCHEDULE, k.BACKUP),
@@ -252,7 +253,7 @@ def _named(around: Surroundings) -> list[Found]:
     ]
     found += [(e.kind, e.namespace, e.name) for e in walk(around.workload) if e.kind != k.SECRET]
     found += _seen(around.gateway_names)
-    for binding in _seen(lambda: around.bindings):
+    for binding in (*_seen(lambda: around.bindings), *_seen(lambda: around.access)):
         kind, name = role_of(binding)
         found.append((kind, namespace_of(binding), name))
     return found

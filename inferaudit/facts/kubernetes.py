@@ -142,6 +142,13 @@ FACTS = (
         *_get(k.ROLE, k.CLUSTER_ROLE),
     ),
     _given(
+        "service.access",
+        Objects,
+        "RoleBindings of the namespace and ClusterRoleBindings of everybody, each followed by its role",
+        *_list(k.ROLE_BINDING, k.CLUSTER_ROLE_BINDING),
+        *_get(k.ROLE, k.CLUSTER_ROLE),
+    ),
+    _given(
         "service.monitors",
         Objects,
         "ServiceMonitors and PodMonitors over the workload, of any namespace",

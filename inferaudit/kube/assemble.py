@@ -215,6 +215,7 @@ _GIVEN: dict[str, Provider] = {
     "service.claims": _claims,
     "service.serviceaccount": lambda s: s.view.get(k.SERVICE_ACCOUNT, s.namespace, s.service_account_name),
     "service.roles": lambda s: s.roles,
+    "service.access": lambda s: s.with_roles(s.access),
     "service.monitors": lambda s: s.monitors,
     "service.rules": lambda s: s.everywhere(k.PROMETHEUS_RULE),
     "service.rollouts": lambda s: s.rollouts,

@@ -180,9 +180,27 @@ class Surroundings:
         return subject.get("kind") == "Group" and subject.get("name") in groups
 
     @property
+    def access(self) -> list[Object]:
+        """RoleBindings of the namespace, and the ClusterRoleBindings that name everybody, less the API's own."""
+        everybody = {*_GROUPS_OF_ALL, f"system:serviceaccounts:{self.namespace}"}
+        return [
+            binding
+            for binding in self._gather((k.ROLE_BINDING, self.namespace), (k.CLUSTER_ROLE_BINDING, None))
+            if (metadata(binding).get("labels") or {}).get("kubernetes.io/bootstrapping") != "rbac-defaults"
+            and (
+                binding.get("kind") == k.ROLE_BINDING.name
+                or any(subject.get("name") in everybody for subject in binding.get("subjects") or ())
+            )
+        ]
+
+    @property
     def roles(self) -> list[Object]:
+        return self.with_roles(self.bindings)
+
+    def with_roles(self, bindings: Iterable[Object]) -> list[Object]:
+        """Bindings, each followed by the role that it grants, where that exists."""
         found: list[Object] = []
-        for binding in self.bindings:
+        for binding in bindings:
             found.append(binding)
             kind, name = role_of(binding)
             role = self.view.get(kind, namespace_of(binding), name)
