@@ -47,8 +47,8 @@ class KernelLog(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def period(self) -> str:
         """How far back it goes, in words."""
-        start = "since the node started, " if self.whole_boot else ""
-        return f"{start}{duration(self.reach_s or 0.0)} of {self.source}"
+        start = ", since the node started" if self.whole_boot else ""
+        return f"{duration(self.reach_s or 0.0)} of {self.source}{start}"
 
 
 def duration(seconds: float) -> str:
