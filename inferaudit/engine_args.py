@@ -150,13 +150,25 @@ def _from_files(profile: Runtime, files: Mapping[str, str]) -> dict[SettingConce
 
 def engine_port(engine: Engine) -> int | None:
     """The port it was told to serve HTTP on; None when it was not told."""
+    of_grpc = engine.profile.grpc_port.flags if engine.profile.grpc_port is not None else ()
     for at, word in enumerate(engine.words):
         name, equals, value = word.partition("=")
-        if name in _PORT_FLAGS:
+        if name in _PORT_FLAGS and name not in of_grpc:
             text = value if equals else next(iter(engine.words[at + 1 : at + 2]), "")
             return int(text) if text.isdigit() else None
     given = [engine.env[name] for name in _PORT_VARIABLES if engine.env.get(name, "").isdigit()]
     return int(given[0]) if given else None
+
+
+def grpc_port(engine: Engine) -> int | None:
+    """The port it was told to serve gRPC on, else the runtime's own; None where it has none or is not recognised."""
+    setting = engine.profile.grpc_port
+    if not engine.known or setting is None:
+        return None
+    given = [flag_value(engine, *setting.flags)] if setting.flags else []
+    given += [engine.env.get(name) for name in setting.env]
+    told = next((text for text in given if text and text.isdigit()), None)
+    return int(told) if told else engine.profile.ports.get("grpc")
 
 
 def flag_value(engine: Engine, *flags: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from inferaudit.engine_args import Engine, flag_value
 from inferaudit.runtime_registry import HealthRoute, Runtime
 
 _OPENAI = frozenset({"openai-chat", "openai-completions", "openai-embeddings"})
@@ -17,6 +18,23 @@ def find_route(runtime: Runtime, path: str) -> HealthRoute | None:
         if re.fullmatch(pattern, wanted):
             return route
     return None
+
+
+def grpc_answer(engine: Engine) -> tuple[str, str] | None:
+    """What a ``grpc`` probe on a recognised runtime comes to: (what it proves, why); None where that is not known.
+
+    It asks grpc.health.v1. A server that does not serve it answers UNIMPLEMENTED, and the probe fails: ``never``.
+    """
+    known = engine.profile.grpc_health if engine.known else None
+    if known is None:
+        return None
+    if known.served == "never":
+        return "never", f"{engine.title} does not serve grpc.health.v1"
+    if known.served == "flag" and flag_value(engine, known.flag) in (None, "false"):
+        if not engine.visible:
+            return None
+        return "never", f"{engine.title} serves grpc.health.v1 only with {known.flag}"
+    return known.proves, f"{engine.title} serves grpc.health.v1"
 
 
 def asks_model(runtime: Runtime, path: str) -> bool:

@@ -14,7 +14,8 @@ _HANDLERS = {"httpGet": "http", "tcpSocket": "tcp", "grpc": "grpc", "exec": "exe
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe with its defaults. Times in seconds. `port` as written: a number, or a port's name."""
+    """A probe with its defaults. Times in seconds. `port` as written: a number, or a port's name. `path` of a grpc
+    probe is the service it asks for, empty for the whole server."""
 
     handler: str
     port: int | str | None
@@ -45,7 +46,7 @@ def read_probe(container: Mapping[str, Any], name: str) -> Probe | None:
     return Probe(
         handler=_HANDLERS[field] if field else "none",
         port=handler.get("port"),
-        path=str(handler.get("path") or "/") if field == "httpGet" else "",
+        path=str(handler.get("path") or "/") if field == "httpGet" else str(handler.get("service") or ""),
         initial_delay_s=int(spec.get("initialDelaySeconds") or 0),
         period_s=int(spec.get("periodSeconds") or 10),
         timeout_s=int(spec.get("timeoutSeconds") or 1),

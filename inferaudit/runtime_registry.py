@@ -240,6 +240,7 @@ class Runtime(_Strict, frozen=True):
     recognise: Recognise = msgspec.field(default_factory=Recognise)
     health: list[HealthRoute] = msgspec.field(default_factory=list)
     grpc_health: GrpcHealth | None = None
+    grpc_port: Setting | None = None
     apis: list[Api] = msgspec.field(default_factory=list)
     stream: StreamShape = msgspec.field(default_factory=lambda: StreamShape(framing="none"))
     overload: Overload = msgspec.field(default_factory=Overload)

@@ -1,7 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.engine_args import engine_of, engine_port
+from inferaudit.engine_args import Engine, engine_of, engine_port, grpc_port
 from inferaudit.probe_timing import port_number, read_probe
 
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -35,6 +36,9 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
             probe = read_probe(container, name)
             if probe is None or probe.port is None:
                 continue
+            if probe.handler == "grpc":
+                yield _of_grpc(container, engine, name, probe.port)
+                continue
             number = port_number(container, probe.port)
             seen = Evidence(f"{name}.port", probe.port, sorted({*declared, *([told] if told else [])} - {None}))
             if number is None:
@@ -45,3 +49,15 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
                 )
             else:
                 yield passed(container["subject"], f"{name} asks port {number}", seen, key=name)
+
+
+def _of_grpc(container: Mapping[str, Any], engine: Engine, name: str, asked: int | str) -> Judgement:
+    """A grpc probe takes a number alone, and must not ask the port of HTTP."""
+    own = grpc_port(engine) if container["serving"] else None
+    seen = Evidence(f"{name}.grpc.port", asked, own)
+    if not isinstance(asked, int):
+        return failed(container["subject"], f"{name}: a grpc probe takes the number of a port, no name", seen, key=name)
+    if own is not None and asked != own:
+        text = f"{name} asks port {asked} in gRPC; the server speaks it on {own}"
+        return failed(container["subject"], text, seen, key=name)
+    return passed(container["subject"], f"{name} asks port {asked} in gRPC", seen, key=name)

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.engine_args import engine_of, flag_value
-from inferaudit.probe_routes import asks_model, find_route
+from inferaudit.probe_routes import asks_model, find_route, grpc_answer
 from inferaudit.probe_timing import read_probe
 
 # Pages of the web server around the engine: they answer also when the engine behind it has died.
@@ -38,6 +38,15 @@ def readiness_route(snapshot: Snapshot) -> Iterator[Judgement]:
                 yield passed(subject, f"{engine.title} opens its port only once the model is loaded", seen)
             else:
                 yield failed(subject, f"an open port proves no model: {engine.title} opens it before", seen)
+        elif probe.handler == "grpc" and (answer := grpc_answer(engine)):
+            proves, why = answer
+            if proves == "never":
+                cause = ("probes-grpc-service", subject)
+                yield failed(subject, f"{why}: the probe never succeeds", seen, cause=cause)
+            elif proves == "model":
+                yield passed(subject, f"{why}, and it speaks of the models", seen)
+            else:
+                yield failed(subject, f"{why}, which proves the {proves}, not the model", seen)
         elif probe.handler in ("grpc", "exec"):
             yield not_applicable(subject, f"a {probe.handler} probe: what it proves cannot be seen from outside", seen)
         elif route := find_route(engine.profile, probe.path):
