@@ -20,6 +20,7 @@ from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts import fact_specs
 from inferaudit.model import Fact, FactError, FactErrorKind, Scope, Snapshot, Target
 from inferaudit.plan import CollectPlan
+from inferaudit.queue_fed import queue_feeding
 from inferaudit.snapshot import merge
 
 Progress = Callable[[str], None]
@@ -295,6 +296,7 @@ def _resolved(target: Target, facts: Facts) -> Target:
 def _complete(facts: Facts, *, interrupted: bool) -> Facts:
     """Every declared fact has a value or a reason: what nobody collected gets the flag that would."""
     complete = dict(facts)
+    queue = queue_feeding(facts)
     for name, spec in fact_specs().items():
         if name in complete or name == "policy" or name.startswith("manifests."):
             continue
@@ -305,6 +307,8 @@ def _complete(facts: Facts, *, interrupted: bool) -> Facts:
         else:
             word = Scope.LOAD if name.startswith("load.") else spec.scope
             reason, remedy = _NOT_GIVEN[word]
+            if queue and word in (Scope.ENDPOINT, Scope.LOAD):
+                reason, remedy = queue, "attest that it takes its requests from the queue, or give --url URL"
             error = FactError(FactErrorKind.NO_TARGET, reason, source=f"{word} target", remedy=remedy)
         complete[name] = Fact(error=error)
     return complete

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.queue_fed import queue_feeding
 from inferaudit.subjects import object_subject
 
 
@@ -8,7 +9,7 @@ from inferaudit.subjects import object_subject
     title="A Service leads to the pods",
     severity=Severity.HIGH,
     needs=("workload", "workload.containers", "service.services"),
-    optional=("service.inferencepools",),
+    optional=("service.inferencepools", "service.autoscalers", "service.configmaps"),
     remediation="Create a Service whose selector are labels of the pod template.",
     references=("https://kubernetes.io/docs/concepts/services-networking/service/",),
 )
@@ -25,6 +26,8 @@ def service(snapshot: Snapshot) -> Iterator[Judgement]:
     seen = Evidence("Services that select the pods", names, "at least one")
     if names:
         yield passed(workload.subject, f"{', '.join(names)} select{'s' * (len(names) == 1)} the pods", seen)
+    elif queue := queue_feeding(snapshot.facts):
+        yield unknown(workload.subject, queue, seen)
     elif ports:
         yield failed(workload.subject, "it opens a port, and no Service selects its pods", seen)
     else:
