@@ -16,6 +16,7 @@ SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 ANCILLARY_BYTES = 64
 STAMP = struct.Struct("qq")
 _TIMERSPEC = struct.Struct("qqqq")
+_TIGHT_NS = 1_000
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -32,27 +33,37 @@ def enable_kernel_stamps(sock: socket.socket) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """CLOCK_REALTIME and CLOCK_MONOTONIC at (nearly) one moment, in nanoseconds."""
+    """CLOCK_REALTIME and CLOCK_MONOTONIC at (nearly) one moment, in nanoseconds; they lie at most `doubt` apart."""
 
     realtime: int
     monotonic: int
+    doubt: int
 
     @classmethod
-    def now(cls) -> ClockReading:
-        """The tightest of five readings."""
-        best: tuple[int, ClockReading] | None = None
-        for _ in range(5):
+    def now(cls, tries: int = 5) -> ClockReading:
+        """The tightest of `tries` readings; fewer when one is as tight as they come."""
+        best: ClockReading | None = None
+        for _ in range(tries):
             before = time.monotonic_ns()
             realtime = time.time_ns()
             after = time.monotonic_ns()
-            if best is None or after - before < best[0]:
-                best = (after - before, cls(realtime, (before + after) // 2))
-        assert best is not None  # noqa: S101  # five readings were taken
-        return best[1]
+            doubt = (after - before + 1) // 2
+            if best is None or doubt < best.doubt:
+                best = cls(realtime, (before + after) // 2, doubt)
+            if best.doubt < _TIGHT_NS:
+                break
+        assert best is not None  # noqa: S101  # one reading at least was taken
+        return best
 
     def step_since(self, earlier: ClockReading) -> int:
-        """By how much CLOCK_REALTIME was set against CLOCK_MONOTONIC in between; slewing moves both alike."""
-        return (self.realtime - earlier.realtime) - (self.monotonic - earlier.monotonic)
+        """By how much CLOCK_REALTIME was certainly set against CLOCK_MONOTONIC in between.
+
+        Slewing moves both alike. What may be due to the process having been put aside between reading the one and the
+        other is no step: on a busy machine that takes milliseconds.
+        """
+        apart = (self.realtime - earlier.realtime) - (self.monotonic - earlier.monotonic)
+        certain = max(0, abs(apart) - self.doubt - earlier.doubt)
+        return certain if apart > 0 else -certain
 
 
 class Timer:

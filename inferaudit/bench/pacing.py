@@ -30,6 +30,7 @@ class Pacer:
 
     def __init__(self, work: Work, start: int) -> None:
         self.issuing = True
+        self.issued = 0
         self._start = start
         self._arrivals = work.arrivals
         self._due = None if work.arrivals is None else next(work.arrivals, None)
@@ -43,6 +44,7 @@ class Pacer:
             while self.issuing and self._due is not None and self._start + self._due[1] <= now:
                 number, offset = self._due
                 self._due = next(self._arrivals, None)
+                self.issued += 1
                 yield number, self._start + offset
             self.issuing = self.issuing and self._due is not None
             return
@@ -61,6 +63,8 @@ class Pacer:
         number = next(self._numbers, None)
         if number is None:
             self.issuing = False
+        else:
+            self.issued += 1
         return number
 
     def retry(self, now: int) -> None:

@@ -22,8 +22,8 @@ class _Selector:
         with contextlib.suppress(KeyError):
             self._selector.unregister(fd)
 
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
-        """(descriptor, 1 readable | 4 writable) of what is ready; `timeout` in seconds."""
+    def poll(self, timeout: float, most: int = -1) -> list[tuple[int, int]]:
+        """(descriptor, 1 readable | 4 writable) of all that is ready; `timeout` in seconds. `most` is epoll's."""
         return [
             (key.fd, (1 if mask & selectors.EVENT_READ else 0) | (4 if mask & selectors.EVENT_WRITE else 0))
             for key, mask in self._selector.select(timeout)

@@ -23,10 +23,10 @@ Order = Callable[[int, Beat], str | None]
 
 @dataclass(slots=True)
 class Outcome:
-    """What a stage brought: the parts of the workers that finished, and who did not."""
+    """What a stage brought: the parts of the workers that finished, and what became of those that did not."""
 
     parts: list[Part] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    lost: dict[int, str] = field(default_factory=dict)
     start_ns: int = 0
     warm_error: str | None = None
 
@@ -149,7 +149,7 @@ class Pool:
         if what != "died":
             process.kill()
         process.join(5)
-        outcome.lost.append(f"worker {worker} {what} (exit code {process.exitcode}); what it had measured is lost")
+        outcome.lost[worker] = f"worker {worker} {what} (exit code {process.exitcode}); what it had measured is lost"
         pipe = self._pipes.pop(worker, None)
         if pipe is not None:
             pipe.close()

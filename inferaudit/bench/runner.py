@@ -17,6 +17,7 @@ from inferaudit.bench.decision import Watch, objectives
 from inferaudit.bench.pool import Outcome, Pool
 from inferaudit.bench.prepare import file_limit, prepare, worker_count
 from inferaudit.bench.profiles import UNMEASURED
+from inferaudit.bench.raw import CANCELLED
 from inferaudit.bench.requests import repeated_share
 from inferaudit.bench.sampling import Sampler, Sampling
 from inferaudit.bench.selfknowledge import client_report
@@ -157,7 +158,7 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
     outcome = run.pool.run_stage(run.place, stage, run.stop.is_set, order)
     run.place += 1
     if not outcome.parts:
-        raise CollectError("; ".join(outcome.lost) or "no worker finished")
+        raise CollectError("; ".join(outcome.lost.values()) or "no worker finished")
     table = merge([part.table for part in outcome.parts])
     stepped = max((abs(part.report.step_ns) for part in outcome.parts), default=0)
     if outcome.lost:
@@ -171,6 +172,7 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
             "duration" if stage.duration_s is not None and (stage.requests or math.inf) > len(table) else "requests"
         )
     _warn(run, stage, outcome, stopped, stepped)
+    _account(run, stage, outcome, table, beats)
     done = LoadStage(
         name=stage.name,
         measured=stage.name not in UNMEASURED,
@@ -328,8 +330,27 @@ def _progress(
     )
 
 
+def _account(run: _Run, stage: StagePlan, outcome: Outcome, table: RecordTable, beats: dict[int, Beat]) -> None:
+    """Every request that was taken from the schedule is a row, or it is said where it went."""
+    for worker, text in outcome.lost.items():
+        beat = beats.get(worker)
+        if beat is not None:
+            text += f": {beat.completed} requests that had ended and {beat.in_flight} in flight, when it was last heard"
+        run.warnings.append(f"stage {stage.name}: {text}")
+    missing = sum(part.report.issued for part in outcome.parts) - len(table)
+    if missing:
+        run.warnings.append(f"stage {stage.name}: {missing} requests were taken from the schedule and not recorded")
+    errors, columns = table.errors, table.columns
+    given_up = [i for i, error in enumerate(columns["error"]) if errors[error] == CANCELLED]
+    sent = sum(columns["sent_ns"][i] != ABSENT for i in given_up)
+    if given_up:
+        run.warnings.append(
+            f"stage {stage.name}: {len(given_up)} requests were given up when it was ended; {sent} of them had been "
+            "sent, and the server may have answered them"
+        )
+
+
 def _warn(run: _Run, stage: StagePlan, outcome: Outcome, stopped: str, stepped: int) -> None:
-    run.warnings.extend(outcome.lost)
     if outcome.warm_error:
         run.warnings.append(f"stage {stage.name}: opening connections failed: {outcome.warm_error}")
     if stopped == "errors":

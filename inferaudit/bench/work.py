@@ -27,7 +27,11 @@ class Work:
 
 @dataclass(slots=True)
 class LoopReport:
-    """What the loop says of itself. `lags` counts reads by (read time − kernel stamp) >> LAG_SHIFT."""
+    """What the loop says of itself. `lags` counts reads by (read time − kernel stamp) >> LAG_SHIFT.
+
+    `issued` counts the requests that were taken from the schedule, `completed` those that came to an end of any kind:
+    each becomes one row.
+    """
 
     started: int = 0
     ended: int = 0
@@ -39,5 +43,6 @@ class LoopReport:
     waited: int = 0
     cpu_ns: int = 0
     step_ns: int = 0
+    issued: int = 0
     completed: int = 0
     failed: int = 0
