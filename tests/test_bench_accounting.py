@@ -29,7 +29,7 @@ def put_aside_often(for_ms: int) -> Iterator[None]:
     def hog() -> None:
         while not done.is_set():
             sum(work)  # holds the interpreter's lock throughout
-            time.sleep(0)
+            time.sleep(0.05)
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

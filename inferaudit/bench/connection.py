@@ -6,6 +6,7 @@ import errno
 import socket
 import ssl
 import time
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -29,12 +30,11 @@ class ConnectError(Exception):
 
 
 class _Callbacks:
-    """What httptools calls: the body's pieces go into a list; a complete message says if another may follow."""
+    """What httptools calls: a complete message says if another may follow."""
 
-    __slots__ = ("on_body", "on_message_complete")
+    __slots__ = ("on_message_complete",)
 
-    def __init__(self, pieces: list[bytes]) -> None:
-        self.on_body: Callable[[bytes], None] = pieces.append
+    def __init__(self) -> None:
         self.on_message_complete: Callable[[], None] = _nothing
 
 
@@ -42,8 +42,8 @@ def _nothing() -> None:
     return
 
 
-def _parser(pieces: list[bytes], done: list[bool]) -> Any:
-    callbacks = _Callbacks(pieces)
+def _parser(done: list[bool]) -> Any:
+    callbacks = _Callbacks()
 
     def complete() -> None:
         done.append(keep())  # the parser knows only now: it forgets the headers next
@@ -57,14 +57,16 @@ def _parser(pieces: list[bytes], done: list[bool]) -> Any:
 class Connection:
     """A connection and the request on it. Stamps are CLOCK_REALTIME nanoseconds.
 
-    `pieces` are the body's parts as they came, `marks` says how many had come at which stamp, `head` is what was read
-    before the first of them. `ended` is when the server closed it without an answer, while we wait to learn why.
+    `buffer` is the answer as it came, `ends` how much of it there was after the read of which `stamps`, `fed` how much
+    of it the parser has seen. `chunked`: the head is whole and the body comes in chunks, so that only a read which
+    ends like one (`limits.may_end`) need be parsed. `ended` is when the server closed it without an answer, while we
+    wait to learn why.
     """
 
     __slots__ = (
-        "connect_ns", "done", "ended", "endpoint", "fd", "feed", "first", "head", "incoming", "index", "layered",
-        "marks", "opened", "out", "outgoing", "pieces", "read_into", "requests", "scheduled", "send", "sent", "size",
-        "sock", "state", "tls",
+        "buffer", "chunked", "connect_ns", "done", "ended", "endpoint", "ends", "fd", "fed", "feed", "first",
+        "incoming", "index", "layered", "opened", "out", "outgoing", "read_into", "requests", "scheduled", "send",
+        "sent", "sock", "stamps", "state", "tls",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, address: int = 0) -> None:
@@ -77,17 +79,19 @@ class Connection:
         enable_kernel_stamps(self.sock)
         self.fd = self.sock.fileno()
         self.read_into: Any = getattr(self.sock, "recvmsg_into", None)
-        self.pieces: list[bytes] = []
         self.done: list[bool] = []  # for each complete message: may another follow?
-        self.feed: Callable[[bytes], None] = _parser(self.pieces, self.done).feed_data
+        self.feed: Callable[[bytes], None] = _parser(self.done).feed_data
         self.send: Callable[[bytes], int] = self.sock.send
-        self.head: list[bytes] = []
-        self.marks: list[tuple[int, int]] = []
+        self.buffer = bytearray()
+        self.stamps = array("q")
+        self.ends = array("q")
+        self.fed = 0
+        self.chunked = False
         self.out: memoryview | None = None
         self.layered = endpoint.tls is not None  # are bytes changed on their way?
         self.tls: ssl.SSLObject | None = None
         self.incoming = self.outgoing = None  # type: ssl.MemoryBIO | None
-        self.requests = self.size = 0
+        self.requests = 0
         self.index = -1
         self.scheduled = self.sent = self.first = 0
         self.connect_ns: int | None = None
@@ -178,21 +182,29 @@ class Connection:
         """What an idle connection has to read is its end."""
         return False
 
+    def digest(self) -> None:
+        """Let the parser see what it has not seen yet; raises httptools' errors."""
+        fed, self.fed = self.fed, len(self.buffer)
+        self.feed(bytes(self.buffer[fed:]) if fed else bytes(self.buffer))
+
     def clear(self) -> None:
         """Forget the last answer; what was handed out stays with whom it was given to."""
-        self.pieces.clear()
         self.done.clear()
-        self.head = []
-        self.marks = []
+        self.buffer = bytearray()
+        self.stamps = array("q")
+        self.ends = array("q")
+        self.fed = 0
+        self.chunked = False
         self.out = None
 
     def raw(self, end: int, error: str | None) -> tuple[Raw, int]:
-        """What is kept of the request, and about what it weighs; one read's answer is kept as it came."""
-        single = len(self.head) == len(self.marks) == 1 and len(self.pieces) <= 1
-        head, pieces, marks = (self.head[0], None, None) if single else (self.head, self.pieces[:], self.marks)
+        """What is kept of the request, and about what it weighs."""
+        reads = len(self.stamps)
+        stamps, ends = (self.stamps, self.ends) if reads > 1 else (None, None)
         connect = self.connect_ns if self.requests == 1 else None
-        kept = (self.index, self.scheduled, self.sent, self.first, end, error, head, pieces, marks, connect)
-        return kept, self.size + 400 if single else 2 * self.size + 800
+        answer = bytes(self.buffer)
+        kept = (self.index, self.scheduled, self.sent, self.first, end, error, answer, stamps, ends, connect)
+        return kept, len(answer) + (16 * reads + 700 if reads > 1 else 400)
 
     def close(self) -> None:
         """Close at once; safe to call twice."""
@@ -227,15 +239,15 @@ class Connection:
 
     def _tunnel(self) -> int:
         data = self.sock.recv(65536)
-        self.head.append(data)
-        answer = b"".join(self.head)
+        self.buffer += data
+        answer = bytes(self.buffer)
         if not data or len(answer) > _MAX_TUNNEL_ANSWER:
             raise ConnectError("refused", "the proxy closed the tunnel")
         if b"\r\n\r\n" not in answer:
             return READ
         if answer[9:12] != b"200":
             raise ConnectError("refused", f"the proxy answered {answer[9:12].decode('latin-1')}")
-        self.head = []
+        self.buffer.clear()
         return self._start_tls()
 
     def _ready(self) -> int:

@@ -20,7 +20,7 @@ from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
 from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import Endpoint
 from inferaudit.bench.framing import learn
-from inferaudit.bench.limits import MAX_HEAD_BYTES, Reuse, Timeouts, closed_as, is_stale, too_large
+from inferaudit.bench.limits import Reuse, Timeouts, closed_as, is_chunked, is_stale, may_end, too_large
 from inferaudit.bench.pacing import Pacer, nap
 from inferaudit.bench.raw import CANCELLED, SHORT_BYTES, Raw
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
@@ -29,6 +29,7 @@ BUFFER_BYTES = 262_144
 TICK_NS = 250_000_000
 MAX_STEP_NS = 5_000_000
 RESET_WAIT_NS = 200_000_000
+SILENT_NS = 40_000_000
 QUIET_NS = 1_200_000  # this much idle time ahead, and what has arrived is decoded
 
 
@@ -154,6 +155,7 @@ class Engine:
         """The hot path: one read for each ready connection."""
         by_fd, report, unpack = self.connections.by_fd, self.report, STAMP.unpack
         lags, buffers, view, timer = report.lags, self._buffers, self._view, self._timer.fd
+        read = buffers[0]
         known, reuse, backlog, following, same = self._known, self.reuse, self.backlog, self.pacer.following, self._same
         keep = backlog.queue.append
         for fd, mask in events:
@@ -162,14 +164,16 @@ class Engine:
                 if fd == timer:
                     self._timer.clear()
                 continue
-            if connection.state != BUSY:
-                self._progress(connection)
-                continue
-            if mask & WRITE:
-                if connection.flush():
-                    self.connections.poller.modify(fd, READ)
-                if mask == WRITE:
+            chunked = connection.chunked
+            if not chunked or mask != READ:
+                if connection.state != BUSY:
+                    self._progress(connection)
                     continue
+                if mask & WRITE:
+                    if connection.flush():
+                        self.connections.poller.modify(fd, READ)
+                    if mask == WRITE:
+                        continue
             try:
                 size, ancillary, _, _ = connection.read_into(buffers, ANCILLARY_BYTES)
             except BlockingIOError:
@@ -182,12 +186,24 @@ class Engine:
                 seconds, stamp = unpack(ancillary[0][2])
                 stamp += seconds * 1_000_000_000
                 lag = (now - stamp) >> LAG_SHIFT
-                lags[lag if 0 <= lag < LAG_BUCKETS else LAG_BUCKETS - 1] += 1
+                if lag < LAG_BUCKETS:
+                    lags[lag if lag > 0 else 0] += 1
+                else:
+                    lags[-1] += 1
+                    report.lag_max = max(report.lag_max, now - stamp)
             else:
                 stamp = now
                 report.unstamped += 1
             if not size:
                 self._broken(connection, stamp, reset=False)
+                continue
+            if chunked and not connection.layered:  # most reads of a stream: keep it, and see what it was later
+                buffer = connection.buffer
+                buffer += view[:size]
+                connection.stamps.append(stamp)
+                connection.ends.append(len(buffer))
+                if size < 8 or read[size - 4] == 13 or read[size - 2] == 10:  # limits.may_end, without the call
+                    self._settle(connection, stamp)
                 continue
             data = bytes(view[:size])
             if connection.layered:
@@ -198,46 +214,53 @@ class Engine:
                     continue
                 if not data:
                     continue
-            if not connection.first and connection.out is None and connection.requests > 1 and reuse.wanted:
-                head = known.get(len(data))
-                if head is not None and data.startswith(head):  # the whole answer in one read, its framing known
-                    if data != same:
-                        self._same = same = data
-                        backlog.bytes += len(data)
-                    keep((connection.index, connection.scheduled, connection.sent, stamp, same))
-                    backlog.bytes += SHORT_BYTES
-                    report.completed += 1
-                    reuse.worked += 1
-                    number = following()
-                    if number is None or not self._send(connection, number, stamp):
-                        self._go_on(connection, stamp, number)
-                    continue
-            pieces, done = connection.pieces, connection.done
-            in_head = not pieces
-            try:
-                connection.feed(data)
-            except httptools.HttpParserError:
-                if not done:
-                    self._finish(connection, stamp, "malformed_http")
-                    continue
-                connection.requests = -1  # complete, but followed by bytes of nothing: not to be used again
-            if done and not connection.first and done == [True] and len(pieces) < 2 and connection.requests > 0:
-                learn(known, data)
             if not connection.first:
+                if connection.out is None and connection.requests > 1 and reuse.wanted:
+                    head = known.get(len(data))
+                    if head is not None and data.startswith(head):  # the whole answer in one read, its framing known
+                        if data != same:
+                            self._same = same = data
+                            backlog.bytes += len(data)
+                        keep((connection.index, connection.scheduled, connection.sent, stamp, same))
+                        backlog.bytes += SHORT_BYTES
+                        report.completed += 1
+                        reuse.worked += 1
+                        number = following()
+                        if number is None or not self._send(connection, number, stamp):
+                            self._go_on(connection, stamp, number)
+                        continue
                 connection.first = stamp
-            if in_head:
-                connection.head.append(data)
-            connection.size += size
-            connection.marks.append((stamp, len(pieces)))
-            if done:
-                self._complete(connection, stamp)
-            elif connection.size > MAX_HEAD_BYTES and too_large(connection):
+            buffer = connection.buffer
+            buffer += data
+            connection.stamps.append(stamp)
+            connection.ends.append(len(buffer))
+            if not chunked or may_end(data, len(data)):
+                self._settle(connection, stamp)
+
+    def _settle(self, connection: Connection, stamp: int) -> None:
+        """Parse what has not been parsed: is the response whole?"""
+        done = connection.done
+        before = len(done)
+        try:
+            connection.digest()
+        except httptools.HttpParserError:
+            if not done:
                 self._finish(connection, stamp, "malformed_http")
+                return
+            connection.requests = -1  # complete, but followed by bytes of nothing: not to be used again
+        if len(done) > before or (done and connection.requests < 0):
+            if done == [True] and len(connection.stamps) == 1 and connection.requests > 0:
+                learn(self._known, bytes(connection.buffer))
+            self._complete(connection, stamp)
+        elif too_large(connection):
+            self._finish(connection, stamp, "malformed_http")
+        elif not connection.chunked:
+            connection.chunked = is_chunked(connection.buffer)
 
     def _complete(self, connection: Connection, stamp: int) -> None:
         """A response is whole: keep it and, in a closed loop, send the next request at once."""
-        head, done = connection.head, connection.done
-        if head[0][9:10] == b"1" and b"".join(head).count(b"HTTP/1.1 1") >= len(done):
+        answer, done = connection.buffer, connection.done
+        if answer[9:10] == b"1" and answer.count(b"HTTP/1.1 1") >= len(done):
             return  # only interim (1xx) answers so far
         if connection.out is not None:
             self._finish(connection, stamp, "early_response")
@@ -264,9 +287,8 @@ class Engine:
 
     def _keep(self, connection: Connection, end: int, error: str | None) -> None:
         """Put what was received into the backlog."""
-        head = connection.head
         self.report.completed += 1
-        if error is not None or (head and head[0][9:10] not in b"21"):
+        if error is not None or connection.buffer[9:10] not in b"21":
             self.report.failed += 1
         self.backlog.append(*connection.raw(end, error))
 
@@ -285,17 +307,22 @@ class Engine:
 
     def _broken(self, connection: Connection, stamp: int, *, reset: bool) -> None:
         """The other side closed or reset in the middle of a request."""
+        if connection.fed < len(connection.buffer):
+            requests, connection.requests = connection.requests, -1  # nothing follows on this connection
+            self._settle(connection, connection.stamps[-1])
+            if connection.state != BUSY:
+                return
+            connection.requests = requests
         refused = reset or connection.ended > 0
         if is_stale(connection, stamp, refused=refused):
             self._replace(connection)
             self._open(connection.index, connection.scheduled)
             return
-        if not refused and not connection.head and connection.requests > 1:
+        if not refused and not connection.buffer and connection.requests > 1:
             connection.ended = stamp  # closed before or after it was read? A reset that follows tells
             self.connections.poller.modify(connection.fd, 0)
             return
         error = closed_as(connection, reset=reset)
-        connection.marks.append((stamp, len(connection.pieces)))
         self._finish(connection, stamp, error)
 
     def _replace(self, connection: Connection) -> None:
@@ -331,7 +358,7 @@ class Engine:
         connection.requests += 1
         connection.index = number
         connection.scheduled = scheduled
-        connection.first = connection.size = 0
+        connection.first = 0
         connection.sent = time_ns()
         try:
             if not connection.layered:
@@ -382,23 +409,37 @@ class Engine:
             self._send(connection, number, scheduled)
 
     def _sweep(self, now: int) -> None:
-        """Give up what has waited too long."""
+        """Give up what has waited too long, and look again at what has been silent for a while."""
         opened_before = monotonic_ns() - self.timeouts.connect
+        oldest = now - self.timeouts.shortest
         for connection in list(self.connections.by_fd.values()):
             if connection.state == BUSY:
-                error = self.timeouts.overdue(connection, now)
+                if connection.fed < len(connection.buffer):
+                    self._look_again(connection, now)
+                    if connection.state != BUSY:
+                        continue
                 if connection.ended and now - connection.ended > RESET_WAIT_NS:
                     self._finish(connection, connection.ended, "reset_before_headers")
-                elif error is not None:
-                    self._finish(connection, now, error)
+                elif connection.sent < oldest:
+                    error = self.timeouts.overdue(connection, now)
+                    if error is not None:
+                        self._finish(connection, now, error)
             elif connection.state < IDLE and connection.opened < opened_before:
                 self._give_up(connection, "connect_timeout")
+
+    def _look_again(self, connection: Connection, now: int) -> None:
+        """An end that `may_end` does not know (bytes behind it, say) is found as soon as the stream falls silent."""
+        if now - connection.stamps[-1] > SILENT_NS or too_large(connection):
+            self._settle(connection, connection.stamps[-1])
 
     def _cancel(self) -> None:
         """Stop: nothing more is sent, what has arrived is read, what is in flight is given up."""
         self.pacer.issuing = False
         self._read_all()
         now = time_ns()
+        for connection in list(self.connections.by_fd.values()):
+            if connection.state == BUSY and connection.fed < len(connection.buffer):
+                self._settle(connection, connection.stamps[-1])
         for number, scheduled in self._waiting:
             self._fail(number, scheduled, CANCELLED)
         self._waiting.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from inferaudit.bench.connection import Connection
@@ -14,6 +15,8 @@ MAX_HEAD_BYTES = 262_144
 MAX_BODY_BYTES = 256 << 20
 STALE_RULE = 3  # connections closed under a request, and their share of the reused, that make a rule
 STALE_SHARE = 0.2
+_CHUNKED = re.compile(rb"\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
+_CR, _LF = b"\r\n"
 
 
 @dataclass(slots=True)
@@ -46,12 +49,18 @@ class Timeouts:
         """How often to look, so that a time-out is noticed within a fiftieth of it (2 to 50 ms)."""
         return min(50_000_000, max(2_000_000, min(self.headers, self.stall, self.total) // 50))
 
+    @property
+    def shortest(self) -> int:
+        """No request younger than this is overdue."""
+        shortest = min(self.headers, self.total)
+        return min(shortest, self.stall) if self.stall_is_explicit else shortest
+
     def overdue(self, connection: Connection, now: int) -> str | None:
         """The error class of a request that has waited too long, by what it was waiting for."""
         age = now - connection.sent
-        if not (connection.first and has_headers(connection)):
+        if not has_headers(connection):
             return "timeout_headers" if age > min(self.headers, self.total) else None
-        silent = now - (connection.marks[-1][0] if connection.marks else connection.sent)
+        silent = now - connection.stamps[-1]
         if self.stall_is_explicit and silent > self.stall:
             return "timeout_stall"
         if age > self.total:
@@ -61,12 +70,28 @@ class Timeouts:
 
 def has_headers(connection: Connection) -> bool:
     """Have the response's headers arrived whole?"""
-    return b"\r\n\r\n" in b"".join(connection.head)
+    return connection.chunked or b"\r\n\r\n" in connection.buffer
 
 
 def too_large(connection: Connection) -> bool:
     """Headers or a body that no server in its senses sends."""
-    return connection.size > MAX_HEAD_BYTES and (not connection.pieces or connection.size > MAX_BODY_BYTES)
+    size = len(connection.buffer)
+    return size > MAX_BODY_BYTES or (size > MAX_HEAD_BYTES and not has_headers(connection))
+
+
+def is_chunked(answer: bytearray) -> bool:
+    """Is the head whole, final, and does it say that the body comes in chunks?"""
+    end = answer.find(b"\r\n\r\n")
+    return end > 0 and answer[9:10] != b"1" and _CHUNKED.search(answer, 0, end) is not None
+
+
+def may_end(read: bytes | bytearray, size: int) -> bool:
+    """May this read (its first `size` bytes) hold the end of a chunked body?
+
+    That ends with an empty line. An event and the end of its chunk do not, so that streams of one event a read are
+    never parsed before their end; where events end in CRLF every read is. A short read may be half an end.
+    """
+    return size < 8 or read[size - 4] == _CR or read[size - 2] == _LF
 
 
 def closed_as(connection: Connection, *, reset: bool) -> str | None:
@@ -76,7 +101,7 @@ def closed_as(connection: Connection, *, reset: bool) -> str | None:
         return "reset_before_send" if unsent else "reset_before_headers"
     if reset:
         return "reset_in_body"
-    lines = b"".join(connection.head).partition(b"\r\n\r\n")[0].lower()
+    lines = connection.buffer.partition(b"\r\n\r\n")[0].lower()
     whole = b"\ncontent-length:" not in lines and b"chunked" not in lines  # then the end of the connection is the end
     return None if whole else "truncated"
 
@@ -89,7 +114,7 @@ def is_stale(connection: Connection, stamp: int, *, refused: bool) -> bool:
     the end came within a round trip. Client libraries send such a request again, and so do we, once; it is counted.
     What dies later died at work.
     """
-    if connection.head or connection.requests < 2:
+    if connection.buffer or connection.requests < 2:
         return False
     age = stamp - connection.sent
     return age <= (MAX_STALE_NS if refused else (connection.connect_ns or 0) + STALE_NS)

@@ -11,27 +11,30 @@ _TRIES = 8
 
 
 class Shape:
-    """One stream's usual token event, as the bytes before and after its text.
+    """One stream's usual token event, as the bytes `before` and `after` its text; none is known while both are empty.
 
     An event of this shape is valid JSON with the same fields and values as the one that was decoded, but for a text
     which is neither empty nor in need of decoding. What it says of tokens, usage, errors and the end is then the same.
     """
 
-    __slots__ = ("_after", "_before", "_edges", "_tries")
+    __slots__ = ("_edges", "_tries", "after", "before")
+
+    plain = staticmethod(_plain)
+    """Does this text need no decoding? Several, put together, neither."""
 
     def __init__(self) -> None:
-        self._before = b"\n"  # no event begins with it
-        self._after = b""
+        self.before = self.after = b""
         self._edges = 1
         self._tries = _TRIES
 
     def fits(self, data: bytes) -> bool:
         """Is this event known?"""
         return (
-            data.startswith(self._before)
-            and data.endswith(self._after)
+            len(self.before) > 0
+            and data.startswith(self.before)
+            and data.endswith(self.after)
             and len(data) > self._edges
-            and _plain(data, len(self._before), len(data) - len(self._after)) is not None
+            and _plain(data, len(self.before), len(data) - len(self.after)) is not None
         )
 
     def learn(self, data: bytes) -> None:
@@ -42,5 +45,10 @@ class Shape:
         found = None if b'"usage":{' in data or b'"usage": {' in data else _TEXT.search(data)
         if found is None or b'"finish_reason":"' in data or b'"finish_reason": "' in data:
             return
-        self._before, self._after = data[: found.start(1)], data[found.end(1) :]
-        self._edges = len(self._before) + len(self._after)
+        self.before, self.after = data[: found.start(1)], data[found.end(1) :]
+        self._edges = len(self.before) + len(self.after)
+
+    def worked(self, events: int) -> None:
+        """So many events were known by it: the next change of shape is worth learning too."""
+        if events >= _TRIES:
+            self._tries = _TRIES

@@ -30,7 +30,7 @@ class LoopReport:
     """What the loop says of itself. `lags` counts reads by (read time − kernel stamp) >> LAG_SHIFT.
 
     `issued` counts the requests that were taken from the schedule, `completed` those that came to an end of any kind:
-    each becomes one row.
+    each becomes one row. `lag_max` is the longest lag (ns) beyond the histogram, 0 when there is none.
     """
 
     started: int = 0
@@ -44,5 +44,6 @@ class LoopReport:
     cpu_ns: int = 0
     step_ns: int = 0
     issued: int = 0
+    lag_max: int = 0
     completed: int = 0
     failed: int = 0
