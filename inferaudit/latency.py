@@ -122,8 +122,11 @@ def tabulate(values: Iterable[int], unit: int = 1) -> list[list[int]]:
 
 def merge_tables(tables: Iterable[CountTable]) -> list[list[int]]:
     """One count table of several (stages, workers): exact, in any order of merging."""
-    total: Counter[int] = Counter()
-    for table in tables:
+    first, *others = [*tables] or [()]
+    if not others:
+        return [list(row) for row in first]
+    total = Counter({row[0]: row[1] for row in first})
+    for table in others:
         for value, count in table:
             total[value] += count
     return [list(row) for row in sorted(total.items())]

@@ -19,7 +19,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An answer taken apart: `pieces` are its chunks, or reads; `arrived[i]` bytes of the body had come at `stamps[i]`."""
+    """An answer taken apart: `pieces` are its chunks, or reads; `arrived[i]` body bytes had come at `stamps[i]`."""
 
     head: bytes
     body: bytes

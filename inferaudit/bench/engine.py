@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns, time_ns
 
-import httptools
-
-from inferaudit.bench.backlog import Backlog
 from inferaudit.bench.clock import ANCILLARY_BYTES, STAMP, ClockReading, Timer
 from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
-from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import Endpoint
-from inferaudit.bench.framing import learn
-from inferaudit.bench.limits import Reuse, Timeouts, closed_as, is_chunked, is_stale, may_end, too_large
-from inferaudit.bench.pacing import Pacer, nap
+from inferaudit.bench.exchange import Exchange
+from inferaudit.bench.limits import Timeouts, may_end, too_large
+from inferaudit.bench.pacing import Naps, Pacer
 from inferaudit.bench.raw import CANCELLED, SHORT_BYTES, Raw
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
 
@@ -33,7 +28,7 @@ SILENT_NS = 40_000_000
 QUIET_NS = 1_200_000  # this much idle time ahead, and what has arrived is decoded
 
 
-class Engine:
+class Engine(Exchange):
     """One worker's loop over one endpoint; connections outlive stages."""
 
     def __init__(
@@ -45,22 +40,12 @@ class Engine:
         max_connections: int,
         keep_alive: bool = True,
     ) -> None:
-        self.build = build
-        self.timeouts = timeouts
-        self.reuse = Reuse(keep_alive)
-        self.backlog = Backlog()
-        self.report = LoopReport()
-        self.pacer = Pacer(Work(), 0)
-        self.in_flight = 0  # requests sent or about to be sent, not yet answered
-        self.connections = Connections(endpoint, max_connections)
+        super().__init__(endpoint, build, timeouts, max_connections=max_connections, keep_alive=keep_alive)
         self._buffers = [bytearray(BUFFER_BYTES)]
         self._view = memoryview(self._buffers[0])
         self._timer = Timer()
         if self._timer.works:
             self.connections.poller.register(self._timer.fd, READ)
-        self._waiting: deque[tuple[int, int]] = deque()
-        self._known: dict[int, bytes] = {}  # heads of whole answers by the answer's size
-        self._same = b""  # the last of them: services under test often say the same thing
 
     def warm(self, count: int, stop: Callable[[], bool]) -> str | None:
         """Open `count` connections, a few at a time, before any clock starts; the error class of the first failure."""
@@ -95,6 +80,7 @@ class Engine:
         base = reading.realtime - reading.monotonic  # loop time is monotonic, shown in realtime
         poll, backlog, pacer = self.connections.poller.poll, self.backlog, Pacer(work, start)
         self.pacer = pacer
+        naps, reads = Naps(), 0
         sweep_every = self.timeouts.check_every
         sweep = tick = start + sweep_every
         while True:
@@ -112,6 +98,7 @@ class Engine:
                     self._cancel()  # what is in flight cannot be measured
                 if now >= tick:
                     tick = now + TICK_NS
+                    naps.learn(reads, self.in_flight, now)
                     if on_tick(self):
                         self._cancel()
                 continue
@@ -135,8 +122,9 @@ class Engine:
             if events:
                 unstamped = self.report.unstamped
                 self._handle(events)
+                reads += len(events)
                 if work.patient and self.report.unstamped == unstamped:  # late reads falsify nothing then
-                    nap(len(events), self.in_flight, min(sweep, pacer.wake()) - base)
+                    naps.take(len(events), min(sweep, pacer.wake()) - base)
 
     def _read_all(self) -> None:
         """Read whatever has arrived, before anything is given up for not having come."""
@@ -236,177 +224,6 @@ class Engine:
             connection.ends.append(len(buffer))
             if not chunked or may_end(data, len(data)):
                 self._settle(connection, stamp)
-
-    def _settle(self, connection: Connection, stamp: int) -> None:
-        """Parse what has not been parsed: is the response whole?"""
-        done = connection.done
-        before = len(done)
-        try:
-            connection.digest()
-        except httptools.HttpParserError:
-            if not done:
-                self._finish(connection, stamp, "malformed_http")
-                return
-            connection.requests = -1  # complete, but followed by bytes of nothing: not to be used again
-        if len(done) > before or (done and connection.requests < 0):
-            if done == [True] and len(connection.stamps) == 1 and connection.requests > 0:
-                learn(self._known, bytes(connection.buffer))
-            self._complete(connection, stamp)
-        elif too_large(connection):
-            self._finish(connection, stamp, "malformed_http")
-        elif not connection.chunked:
-            connection.chunked = is_chunked(connection.buffer)
-
-    def _complete(self, connection: Connection, stamp: int) -> None:
-        """A response is whole: keep it and, in a closed loop, send the next request at once."""
-        answer, done = connection.buffer, connection.done
-        if answer[9:10] == b"1" and answer.count(b"HTTP/1.1 1") >= len(done):
-            return  # only interim (1xx) answers so far
-        if connection.out is not None:
-            self._finish(connection, stamp, "early_response")
-            return
-        if connection.requests < 0 or len(done) > 1 or not (self.reuse.wanted and done[-1]):
-            self._finish(connection, stamp, None)
-            return
-        self._keep(connection, stamp, None)
-        self.reuse.worked += connection.requests > 1
-        connection.clear()
-        number = self.pacer.following()
-        if number is None or not self._send(connection, number, stamp):
-            self._go_on(connection, stamp, number)
-
-    def _go_on(self, connection: Connection, stamp: int, number: int | None) -> None:
-        """The stream's next request could not be sent on this connection, or there is none and it is free."""
-        if number is not None:
-            self._open(number, stamp)
-            return
-        self.in_flight -= 1
-        connection.state = IDLE
-        self.connections.idle.append(connection)
-        self._serve_waiting()
-
-    def _keep(self, connection: Connection, end: int, error: str | None) -> None:
-        """Put what was received into the backlog."""
-        self.report.completed += 1
-        if error is not None or connection.buffer[9:10] not in b"21":
-            self.report.failed += 1
-        self.backlog.append(*connection.raw(end, error))
-
-    def _finish(self, connection: Connection, end: int, error: str | None) -> None:
-        """The request is over and so is the connection."""
-        self._keep(connection, end, error)
-        self.connections.drop(connection)
-        self.in_flight -= 1
-        self._serve_waiting()
-        if error is not None:
-            self.pacer.retry(end)
-            return
-        number = self.pacer.following()
-        if number is not None:
-            self._dispatch(number, end)
-
-    def _broken(self, connection: Connection, stamp: int, *, reset: bool) -> None:
-        """The other side closed or reset in the middle of a request."""
-        if connection.fed < len(connection.buffer):
-            requests, connection.requests = connection.requests, -1  # nothing follows on this connection
-            self._settle(connection, connection.stamps[-1])
-            if connection.state != BUSY:
-                return
-            connection.requests = requests
-        refused = reset or connection.ended > 0
-        if is_stale(connection, stamp, refused=refused):
-            self._replace(connection)
-            self._open(connection.index, connection.scheduled)
-            return
-        if not refused and not connection.buffer and connection.requests > 1:
-            connection.ended = stamp  # closed before or after it was read? A reset that follows tells
-            self.connections.poller.modify(connection.fd, 0)
-            return
-        error = closed_as(connection, reset=reset)
-        self._finish(connection, stamp, error)
-
-    def _replace(self, connection: Connection) -> None:
-        """A kept connection was closed under a request, which goes to a new one."""
-        self.report.stale += 1
-        self.reuse.was_stale()
-        self.connections.drop(connection)
-
-    def _serve_waiting(self) -> None:
-        """A connection is free: the request that has waited longest gets it."""
-        if self._waiting:
-            self.in_flight -= 1  # it was counted when it began to wait
-            self._dispatch(*self._waiting.popleft())
-
-    def _dispatch(self, number: int, scheduled: int) -> None:
-        """Send on an idle connection, else open one, else wait: latency counts from `scheduled` all the same."""
-        self.in_flight += 1
-        idle = self.connections.idle
-        while idle:
-            connection = idle.popleft()
-            if connection.state == IDLE and self._send(connection, number, scheduled):
-                return
-        if self.connections.full:
-            self._waiting.append((number, scheduled))
-            self.report.waited = max(self.report.waited, len(self._waiting))
-        else:
-            self._open(number, scheduled)
-
-    def _send(self, connection: Connection, number: int, scheduled: int) -> bool:
-        """False when a connection used before turns out to be closed: the request was not sent and may go elsewhere."""
-        data = self.build(number)
-        connection.state = BUSY
-        connection.requests += 1
-        connection.index = number
-        connection.scheduled = scheduled
-        connection.first = 0
-        connection.sent = time_ns()
-        try:
-            if not connection.layered:
-                taken = connection.send(data)
-                if taken == len(data):
-                    return True
-                connection.out = memoryview(data)[taken:]
-            elif connection.write_tls(data):
-                return True
-        except BlockingIOError:
-            connection.out = memoryview(data)
-        except OSError:
-            if connection.requests > 1:
-                self._replace(connection)
-                return False
-            self._finish(connection, time_ns(), "reset_before_send")
-            return True
-        self.report.blocked_sends += 1
-        self.connections.poller.modify(connection.fd, READ | WRITE)
-        return True
-
-    def _open(self, number: int, scheduled: int) -> None:
-        """Open a connection for a request that is already counted as in flight."""
-        opened = self.connections.open(number, scheduled)
-        if isinstance(opened, str):
-            self._fail(number, scheduled, opened)
-        elif opened.state == IDLE:
-            self._send(opened, number, scheduled)
-
-    def _fail(self, number: int, scheduled: int, error: str) -> None:
-        """A request that never got a connection."""
-        now = time_ns()
-        self.report.completed += 1
-        self.report.failed += 1
-        self.backlog.append((number, scheduled, None, 0, now, error, b"", None, None, None), 400)
-        self.in_flight -= 1
-        self.pacer.retry(now)
-
-    def _progress(self, connection: Connection) -> None:
-        """Opening goes on, or an idle connection was closed by the server."""
-        number, scheduled, was_idle = connection.index, connection.scheduled, connection.state == IDLE
-        error = self.connections.progress(connection)
-        if was_idle or number < 0:
-            return
-        if error is not None:
-            self._fail(number, scheduled, error)
-        elif connection.state == IDLE:
-            self._send(connection, number, scheduled)
 
     def _sweep(self, now: int) -> None:
         """Give up what has waited too long, and look again at what has been silent for a while."""

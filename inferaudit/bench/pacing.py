@@ -10,19 +10,38 @@ from inferaudit.bench.work import Work
 
 RETRY_NS = 20_000_000  # a stream whose request failed waits this long, so that a dead server is not hammered
 _NEVER = 1 << 62
-NAP_NS = 500_000
-_NAP_BELOW = 32  # ready connections: with more, a turn of the loop pays for itself
+NAP_NS = 1_000_000  # a nap is at most this long: nothing that is measured may move by more
+_NAP_SHARE = 16  # … and this part of the time between two reads of a stream
+_SHORTEST_NAP_NS = 100_000  # a shorter one saves nothing
+_NAP_BELOW = 64  # ready connections: with more, a turn of the loop pays for itself
 _NAP_STREAMS = 32  # with fewer there is nothing to save
 
 
-def nap(ready: int, in_flight: int, until: int) -> None:
-    """After a turn with few `ready` connections, let the next tokens gather; `until` is CLOCK_MONOTONIC ns.
+class Naps:
+    """After a turn with few ready connections, let the next tokens gather.
 
     Waking up for one token costs several times what reading it does. The kernel has stamped it meanwhile, so that only
-    tokens of one stream that follow each other within the nap are read, and counted, as having come together.
+    tokens of one stream that follow each other within the nap are read, and counted, as having come together. How long
+    a nap may be follows from how often the streams were read of late.
     """
-    if ready < _NAP_BELOW and in_flight >= _NAP_STREAMS and until - time.monotonic_ns() > 2 * NAP_NS:
-        time.sleep(NAP_NS / 1e9)
+
+    __slots__ = ("_ns", "_reads", "_since")
+
+    def __init__(self) -> None:
+        self._ns = 0
+        self._reads = self._since = 0
+
+    def learn(self, reads: int, in_flight: int, now: int) -> None:
+        """`reads` so far, at `now` (ns): asked a few times a second."""
+        fresh, span = reads - self._reads, now - self._since
+        self._reads, self._since = reads, now
+        nap = min(NAP_NS, span * in_flight // (_NAP_SHARE * fresh)) if fresh > 0 else 0
+        self._ns = nap if nap >= _SHORTEST_NAP_NS and in_flight >= _NAP_STREAMS else 0
+
+    def take(self, ready: int, until: int) -> None:
+        """Nap after a turn with `ready` connections, unless something is to be done before it ends (monotonic ns)."""
+        if self._ns and ready < _NAP_BELOW and until - time.monotonic_ns() > 2 * self._ns:
+            time.sleep(self._ns / 1e9)
 
 
 class Pacer:

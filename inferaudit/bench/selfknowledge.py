@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 from inferaudit.bench.work import LAG_SHIFT, LoopReport
 from inferaudit.facts.load import ClientReport
@@ -10,12 +12,13 @@ from inferaudit.facts.load import ClientReport
 
 def client_report(reports: Sequence[LoopReport], lost: int) -> ClientReport:
     """One report of all workers."""
-    lags = [sum(counts) for counts in zip(*(r.lags for r in reports), strict=True)]
+    lags = reports[0].lags if len(reports) == 1 else list(map(sum, zip(*(r.lags for r in reports), strict=True)))
+    beyond = max((r.lag_max for r in reports), default=0)
     wall = sum(max(1, r.ended - r.started) for r in reports)
     return ClientReport(
         lag_p50_ns=_quantile(lags, 0.5),
         lag_p99_ns=_quantile(lags, 0.99),
-        lag_max_ns=_quantile(lags, 1.0),
+        lag_max_ns=beyond or _quantile(lags, 1.0),
         reads_stamped=sum(lags),
         reads_unstamped=sum(r.unstamped for r in reports),
         blocked_sends=sum(r.blocked_sends for r in reports),
@@ -29,12 +32,7 @@ def client_report(reports: Sequence[LoopReport], lost: int) -> ClientReport:
     )
 
 
-def _quantile(lags: list[int], share: float) -> int | None:
+def _quantile(lags: Sequence[int], share: float) -> int | None:
     """The upper edge of the histogram's step in which this share of the reads is reached."""
-    total = sum(lags)
-    seen = 0
-    for step, number in enumerate(lags):
-        seen += number
-        if total and number and seen >= share * total:
-            return (step + 1) << LAG_SHIFT
-    return None
+    seen = list(accumulate(lags))
+    return (bisect_left(seen, max(1, share * seen[-1])) + 1) << LAG_SHIFT if seen and seen[-1] else None

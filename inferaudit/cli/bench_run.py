@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -219,6 +218,8 @@ def _deliver(
     *,
     quiet: bool,
 ) -> int:
+    import msgspec
+
     from inferaudit.cli.bench_text import terminal
     from inferaudit.cli.bench_verdict import exit_code, judge
 
@@ -226,7 +227,7 @@ def _deliver(
     document = {"schema": "inferaudit.bench/v1", "benchmark": section, "objectives": judged}
     for name, path in outputs:
         if name == "json":
-            text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
         else:
             text = terminal(section, judged)
         if path is None:
