@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# These build or install heavy parts (aiperf, guidellm; 100 000 pods): by name only.
-HEAVY = {"load_cost", "collect_scale"}
+# These build or install heavy parts (aiperf, guidellm; 100 000 pods) or take ten minutes: by name only.
+HEAVY = {"load_cost", "load_memory", "collect_scale"}
 NEEDS_GPU = {"on_a_gpu"}
 SHARED = {"__main__", "load_common"}
 
@@ -27,7 +27,7 @@ def main() -> int:
         broken += subprocess.run([sys.executable, str(HERE / f"{name}.py")], check=False).returncode != 0
     left = sorted(HEAVY - set(wanted))
     if left and not sys.argv[1:]:
-        print(f"\nNot run, since they install or build heavy parts: python -m benchmarks {' '.join(left)}")
+        print(f"\nNot run, since they install or build heavy parts or take long: python -m benchmarks {' '.join(left)}")
     return 1 if broken else 0
 
 

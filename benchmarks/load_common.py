@@ -26,12 +26,16 @@ class BenchmarkError(RuntimeError):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command and all its children took: CPU seconds, wall seconds, and peak memory of all together in MB."""
+    """What a command and all its children took: CPU seconds, wall seconds, and memory of all together in MB.
+
+    `memory` holds (seconds since the start, MB), five times a second.
+    """
 
     cpu_s: float
     wall_s: float
     peak_mb: float
     output: str
+    memory: tuple[tuple[float, float], ...] = ()
 
 
 def cores(first: int, count: int = 1) -> str:
@@ -40,7 +44,9 @@ def cores(first: int, count: int = 1) -> str:
     return ",".join(str(have[(first + i) % len(have)]) for i in range(count))
 
 
-def pinned(command: Sequence[str | Path], cpus: str | None, fine: Sequence[int] = (0,)) -> Cost:
+def pinned(
+    command: Sequence[str | Path], cpus: str | None, fine: Sequence[int] = (0,), limit_s: float = LIMIT_S
+) -> Cost:
     """Runs a command on these cores to its end and weighs it. BenchmarkError when missing or its code is not fine."""
     line = [str(part) for part in command]
     if shutil.which(line[0]) is None:
@@ -53,11 +59,11 @@ def pinned(command: Sequence[str | Path], cpus: str | None, fine: Sequence[int] 
         weigher = _Weigher(process.pid)
         weigher.start()
         try:
-            code = process.wait(LIMIT_S)
+            code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise BenchmarkError(f"{command[0]} took more than {LIMIT_S} s") from None
+            raise BenchmarkError(f"{command[0]} took more than {limit_s:g} s") from None
         finally:
             weigher.done.set()
             weigher.join()
@@ -67,17 +73,17 @@ def pinned(command: Sequence[str | Path], cpus: str | None, fine: Sequence[int] 
     if code not in fine:
         raise BenchmarkError(f"{command[0]} ended with {code}: {(text.strip().splitlines() or ['nothing said'])[-1]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Cost(cpu, wall, weigher.peak_mb, text)
+    return Cost(cpu, wall, weigher.peak_mb, text, tuple(weigher.samples))
 
 
-def inferaudit(url: str, *flags: str | int, cpus: str | None) -> tuple[dict[str, Any], Cost]:
+def inferaudit(url: str, *flags: str | int, cpus: str | None, limit_s: float = LIMIT_S) -> tuple[dict[str, Any], Cost]:
     """`inferaudit bench` against a server of ours: the benchmark of its JSON, and what it cost."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.json"
         program = Path(sys.executable).with_name("inferaudit")
         command = [program, "bench", url, "--model", "truth", "--warmup", 0, "--timeout", "60s", "--yes", *flags]
         # 3: it says that it was itself the limit. The row shows that; its figures are held against the truth anyway.
-        cost = pinned([str(part) for part in [*command, "-o", f"json={path}"]], cpus, fine=(0, 3))
+        cost = pinned([str(part) for part in [*command, "-o", f"json={path}"]], cpus, fine=(0, 3), limit_s=limit_s)
         return json.loads(path.read_text())["benchmark"], cost
 
 
@@ -108,8 +114,10 @@ class _Weigher(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.pid, self.peak_mb, self.done = pid, 0.0, threading.Event()
+        self.samples: list[tuple[float, float]] = []
 
     def run(self) -> None:
+        started = time.monotonic()
         while not self.done.wait(0.2):
             parents: dict[int, int] = {}
             pages: dict[int, int] = {}
@@ -121,7 +129,9 @@ class _Weigher(threading.Thread):
                         continue
                     parents[int(entry.name)], pages[int(entry.name)] = int(fields[1]), int(fields[21])
             ours = sum(size for pid, size in pages.items() if self._descends(pid, parents))
-            self.peak_mb = max(self.peak_mb, ours * os.sysconf("SC_PAGESIZE") / 1e6)
+            megabytes = ours * os.sysconf("SC_PAGESIZE") / 1e6
+            self.samples.append((time.monotonic() - started, megabytes))
+            self.peak_mb = max(self.peak_mb, megabytes)
 
     def _descends(self, pid: int, parents: dict[int, int]) -> bool:
         while pid > 1:
