@@ -107,6 +107,8 @@ class FaultyServer:
                 return None, b""
             data += more
         head, _, body = data.partition(b"\r\n\r\n")
+        if head.count(b" ") < 2:  # no request of HTTP/1.1: the second half of an HTTP/2 preface
+            return None, b""
         name = head.split(b" ", 2)[1].decode().lstrip("/").split("/", 1)[0]
         if FAULTS.get(name, FAULTS["ok"]).body_bytes:
             return FAULTS[name], b""
