@@ -46,7 +46,7 @@ test: $(STAMP) tools controlplane servers check
 ## make test-node     the tests on one real node (root, containerd)
 test-node: $(STAMP) tools
 	tests/controlplane/build.sh --node
-	$(BIN)/python -m pytest -m node
+	$(BIN)/python -m pytest -m node tests/test_*_node.py
 
 ## make cluster       a cluster to audit, until Ctrl-C: fake nodes and a real one (root, containerd) that runs llama.cpp
 cluster: $(STAMP) tools

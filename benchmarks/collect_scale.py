@@ -36,6 +36,7 @@ from support.cluster import ControlPlane, start_control_plane  # noqa: E402  # t
 
 MAX_CPU_S, MAX_MIB, MAX_RATIO = 10.0, 250, 2.0
 TYPED_PODS = 20_000
+AGENT = "inferaudit"  # for curl's own name the API server indents its answers, which makes them twice as long
 
 # Each is a program of its own; it prints one JSON object, and what it used is added by USED.
 USED = """
@@ -177,7 +178,7 @@ def curl(plane: ControlPlane, requests: list[list[str]], folder: Path) -> dict[s
     for url, accept in requests:
         lines += [f'url = "{url}"', f'header = "Accept: {accept}"', f'header = "Authorization: Bearer {plane.token}"']
         lines += ['write-out = "%{http_code} %{size_download}\\n"', f'cacert = "{plane.ca}"', 'output = "/dev/null"']
-        lines += ["silent", "next"]
+        lines += ["silent", f'user-agent = "{AGENT}"', "next"]
     config = folder / "curl.conf"
     config.write_text("\n".join(lines[:-1]))
     started = time.perf_counter()
@@ -196,7 +197,7 @@ def pages(plane: ControlPlane, folder: Path, path: str) -> dict[str, Any]:
     body = folder / "page.json"
     while True:
         url = f"{plane.url}{path}?limit=1000" + (f"&continue={token}" if token else "")
-        command = ["curl", "-sf", "--cacert", str(plane.ca), "-H", f"Authorization: Bearer {plane.token}"]
+        command = ["curl", "-sf", "-A", AGENT, "--cacert", str(plane.ca), "-H", f"Authorization: Bearer {plane.token}"]
         started = time.perf_counter()
         subprocess.run([*command, "-o", str(body), url], check=True, timeout=300)
         seconds += time.perf_counter() - started
@@ -222,11 +223,13 @@ def main() -> int:
     given = parser.parse_args()
     if shutil.which("curl") is None:
         raise SystemExit("curl is not on PATH")
-    with tempfile.TemporaryDirectory() as name, start_control_plane(Path(name), kwok=False) as plane:
+    with tempfile.TemporaryDirectory() as name, start_control_plane(Path(name), controllers=False) as plane:
         folder, config = Path(name), str(plane.kubeconfig)
         plane.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: svc}\n")
-        account = "/api/v1/namespaces/svc/serviceaccounts/default"
-        plane.wait("the account of the namespace", lambda: _there(plane, account))
+        plane.wait("the first namespace", lambda: _there(plane, "/api/v1/namespaces/default"))
+        for namespace in ("default", "svc"):
+            account = {"metadata": {"name": "default"}}
+            plane.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
         template = {"metadata": {"labels": {"app": "chat"}}, "spec": pod_spec(1)}
         spec = {"replicas": 0, "selector": {"matchLabels": {"app": "chat"}}, "template": template}
         plane.request("POST", "/apis/apps/v1/namespaces/svc/deployments", {"metadata": {"name": "chat"}, "spec": spec})

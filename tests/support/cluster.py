@@ -134,14 +134,21 @@ def program(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def start_control_plane(folder: Path, *, kwok: bool = True, audit_log: bool = False) -> Iterator[ControlPlane]:
+def start_control_plane(
+    folder: Path, *, kwok: bool = True, audit_log: bool = False, controllers: bool = True
+) -> Iterator[ControlPlane]:
     """Starts everything, yields it when it is ready, and leaves no process behind.
+
+    Without `controllers` there are only etcd and the API server: objects stay as they are written, and accounts are
+    the caller's to make.
 
     `folder` keeps certificates, kubeconfigs and one log file for each program.
     Call it from a thread that outlives the control plane: on Linux the
     processes die with the thread that started them.
     """
-    names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", *(["kwok"] if kwok else [])]
+    names = ["etcd", "kube-apiserver"]
+    if controllers:
+        names += ["kube-controller-manager", "kube-scheduler", *(["kwok"] if kwok else [])]
     programs = {name: program(name) for name in names}
     if shutil.which("kubectl") is None:
         raise ClusterError("kubectl is not on PATH: install it (https://kubernetes.io/docs/tasks/tools)")
@@ -158,9 +165,10 @@ def start_control_plane(folder: Path, *, kwok: bool = True, audit_log: bool = Fa
     try:
         try:
             _start_api(plane, processes, programs, audit_log)
-            _start_controllers(plane, processes, programs)
-            account = "/api/v1/namespaces/default/serviceaccounts/default"
-            processes.until("the controllers to make the first account", lambda: _status(plane, account) == 200)
+            if controllers:
+                _start_controllers(plane, processes, programs)
+                account = "/api/v1/namespaces/default/serviceaccounts/default"
+                processes.until("the controllers to make the first account", lambda: _status(plane, account) == 200)
         except ProcessError as error:
             raise ClusterError(str(error)) from error
         yield plane
