@@ -179,3 +179,19 @@ def test_manifests_name_the_secrets(tmp_path: Path) -> None:
     assert [r["resourceNames"] for r in rules if "secrets" in r["resources"]] == [
         ["chat-api-key", "chat-tls", "hf-token", "registry-pull"]
     ]
+
+
+def test_an_audit_that_needs_no_list_of_the_whole_cluster_makes_none(gpu_service: ControlPlane, tmp_path: Path) -> None:
+    config = gpu_service.kubeconfig_for("auditor-full", "audit")
+    since = gpu_service.audit_log.stat().st_size
+    chosen = "workload,probes,engine,network,availability"
+    out = tmp_path / "report.json"
+    flags = ("--kubeconfig", config, "--scope", "cluster", "--select", chosen, "--no-progress", "-o", f"json={out}")
+    done = inferaudit("run", *WORKLOAD, *flags)
+    assert out.exists(), done.stderr
+    lines = gpu_service.audit_log.read_bytes()[since:].decode().splitlines()
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    mine = [e for e in events if e["user"].get("username") == "system:serviceaccount:audit:auditor-full"]
+    lists = [e["objectRef"] for e in mine if e["verb"] == "list" and "objectRef" in e]
+    assert lists
+    assert [ref["resource"] for ref in lists if ref.get("namespace") != "llm-prod"] == []

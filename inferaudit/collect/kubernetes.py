@@ -285,7 +285,7 @@ def _node_pods(reader: Reader, around: Surroundings, nodes: list[Node] | FactErr
         return hosts
     names = serving_nodes(around.workload, nodes, hosts.value)
     progress(f"cluster: pods on {len(names)} of {len(nodes)} nodes")
-    return _value(reader.node_pods(names))
+    return _value(reader.node_pods(names, len(nodes)))
 
 
 def _logs(reader: Reader, around: Surroundings) -> Fact:

@@ -6,6 +6,7 @@ until Ctrl-C, or until `make cluster-down` is called from elsewhere, and leaves 
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -16,31 +17,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .cluster import ClusterError, install_service, start_control_plane
+from .cluster import ClusterError, ControlPlane, install_service, start_control_plane
 from .images import cache_folder
 from .llama import LLAMA_IMAGE, RUNTIME_IMAGE, llama_archive
 from .node import Node, missing, start_node, sweep
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICE = ROOT / "tests" / "fixtures" / "node"
-GPUS = 8
+NODE, GPUS = "real-0", 8
 DOWN_S = 150.0
 
 
 @contextlib.contextmanager
 def playground(folder: Path) -> Iterator[tuple[Node, str]]:
     """The node with the service rolled out, and the Service's URL on this machine's loopback address."""
-    with (
-        start_control_plane(folder / "plane", audit_log=True) as plane,
-        start_node(plane, folder / "node", archives=[llama_archive()]) as node,
-    ):
+    with start_control_plane(folder / "plane", audit_log=True) as plane, contextlib.ExitStack() as stack:
+        install_service(plane)
+        _keep_daemon_sets_away(plane)
+        node = stack.enter_context(start_node(plane, folder / "node", name=NODE, archives=[llama_archive()]))
         node.tag_image(LLAMA_IMAGE, RUNTIME_IMAGE)
         node.set_gpus(GPUS)
-        install_service(plane)
         plane.apply(SERVICE / "chat.yaml")
         plane.kubectl("rollout", "status", "deployment/chat", "-n", "llm", "--timeout=110s")
         port = plane.get("service", "chat", "-n", "llm")["spec"]["ports"][0]["nodePort"]
         yield node, f"http://127.0.0.1:{port}"
+
+
+def _keep_daemon_sets_away(plane: ControlPlane) -> None:
+    """Agents of the fake nodes have images that nobody can pull: on the real one they would only fail."""
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [NODE]}]}
+    rule = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    patch = json.dumps({"spec": {"template": {"spec": {"affinity": {"nodeAffinity": rule}}}}})
+    for each in plane.get("daemonsets", "-A")["items"]:
+        meta = each["metadata"]
+        plane.kubectl("patch", "daemonset", meta["name"], "-n", meta["namespace"], "-p", patch)
 
 
 def instructions(node: Node, url: str) -> str:
