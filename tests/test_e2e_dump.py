@@ -70,7 +70,8 @@ def broken(gpu_service: ControlPlane, request: pytest.FixtureRequest) -> Iterato
     added = [obj for name, obj in after.items() if name not in before]
     if added:
         gpu_service.kubectl("delete", "-f", "-", input=_text(added))
-    gpu_service.apply(_text([before[patches.reference(obj)] for obj in (*changed, *gone) if obj not in added]))
+    if restored := [before[patches.reference(obj)] for obj in (*changed, *gone) if obj not in added]:
+        gpu_service.apply(_text(restored))
     gpu_service.kubectl("rollout", "status", "deployment/chat", "-n", "llm-prod", "--timeout=60s")
 
 

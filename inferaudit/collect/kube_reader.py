@@ -150,7 +150,7 @@ class Reader:
 
     def node_pods(self, names: list[str], of: int) -> list[NodePod] | FactError:
         """Pods on the named nodes, `of` so many: a list a node, or one paged list of all pods where that costs less."""
-        # Version 0: from the server's cache, a moment old at most, as kubelets read; else an older server searches etcd.
+        # Version 0: from the server's cache, as kubelets read; without it older servers search all of etcd each time.
         queries = [{"fieldSelector": f"spec.nodeName={name}", "resourceVersion": "0"} for name in names]
         if len(names) > _FEW_NODES and (len(names) > _MOST_NODES or 2 * len(names) > of):
             queries = [{"fieldSelector": "spec.nodeName!="}]
