@@ -250,6 +250,31 @@ def objectives(document: Document) -> tuple[tuple[Mapping[str, Any], ...], tuple
     return kept, tuple(line(str(r.get("dimension") or "–"), 60) for r in every if r not in kept)
 
 
+_MEASURED_AT = {"load": "load test", "prometheus": "Prometheus", "label": "label of the workload"}
+
+
+def measured_at(row: Mapping[str, Any]) -> str:
+    """Where an objective was measured and over what window; a dash where it was not measured."""
+    if row.get("observed") is None:
+        return "–"
+    where = _MEASURED_AT.get(str(row.get("source")), str(row.get("source") or "not stated"))
+    return line(", ".join(filter(None, (where, str(row["window"]) if row.get("window") else ""))), 200)
+
+
+def why_open(row: Mapping[str, Any]) -> str:
+    """Why an objective is not met or not decided; empty for one that is met."""
+    return line(str(row.get("message") or ""), 400) if row.get("outcome") != Outcome.PASS.value else ""
+
+
+def error_budget(document: Document) -> str:
+    """The error budget in one sentence; empty where availability has no objective."""
+    budget = section(document.sla.get("error_budget"))
+    if not budget:
+        return ""
+    allowed, spent, left = (quantity(budget.get(f"{key}_minutes"), "min") for key in ("allowed", "spent", "left"))
+    return f"Error budget of {budget.get('window_days', 30)} days: {allowed} allowed, spent: {spent}, left: {left}."
+
+
 def unread(document: Document) -> tuple[tuple[str, str, str], ...]:
     """(kind, reasons, remedy) of what could not be read, the refused and failed first, equal remedies together."""
     found: dict[tuple[str, str], list[str]] = {}

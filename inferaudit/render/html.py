@@ -79,7 +79,7 @@ def _page(document: d.Document, scale: float) -> str:
             unread=d.unread(document)[: round(100 * scale)],
             objectives=measured[: round(100 * scale)],
             without_target=without[: round(100 * scale)],
-            error_budget=d.section(document.sla.get("error_budget")),
+            error_budget=d.error_budget(document),
             rows_shown=round(200 * scale),
             charts=charts(document),
             budget=budget(document),
@@ -149,7 +149,9 @@ def _environment() -> Environment:
     )
     environment.filters |= {"link": escape.web_link, "prose": prose, "line": escape.line, "evidence": _evidence,
                             "anchor": _anchor,
-                            "quantity": d.quantity, "interval": d.interval_text, "value": d.value_text}  # fmt: skip
+                            "quantity": d.quantity, "interval": d.interval_text, "value": d.value_text,
+                            "measured_at": d.measured_at,
+                            "why": d.why_open}  # fmt: skip
     environment.globals |= {"words": d.STATUS_WORDS, "rows": d.rows, "section": d.section}
     return environment
 

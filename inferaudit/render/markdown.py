@@ -19,9 +19,11 @@ from inferaudit.render._document import (
     blockers,
     blocking_sentence,
     by_group,
+    error_budget,
     evidence_text,
     explained,
     interval_text,
+    measured_at,
     objectives,
     other_reasons,
     quantity,
@@ -142,7 +144,8 @@ def _sla(document: Document) -> str:
     measured, without = objectives(document)
     if not measured:
         return ""
-    head = "| | objective | target | measured | interval | samples |\n|---|---|---|---|---|---|"
+    columns = ("", "objective", "target", "measured", "interval", "samples", "where, window", "if broken")
+    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
     body = [
         "| " + " | ".join((
             _SIGNS.get(str(row.get("outcome")), "❔"),
@@ -151,10 +154,14 @@ def _sla(document: Document) -> str:
             markdown(quantity(row.get("observed"), row.get("unit"))),
             markdown(interval_text(row.get("interval"), row.get("unit")) or "–"),
             markdown(str(row.get("samples") if row.get("samples") is not None else "–")),
+            markdown(measured_at(row)),
+            markdown(str(row.get("consequence") or "–"), 200),
         )) + " |"
         for row in measured[:40]
     ]  # fmt: skip
     note = ["", f"No target: {', '.join(map(markdown_code, without))}."] if without else []
+    budget = error_budget(document)
+    note += ["", markdown(budget)] if budget else []
     return "\n".join(["### Service levels", "", head, *body, *note])
 
 

@@ -26,9 +26,11 @@ from inferaudit.render._document import (
     blockers,
     blocking_sentence,
     by_group,
+    error_budget,
     evidence_text,
     explained,
     interval_text,
+    measured_at,
     objectives,
     other_reasons,
     quantity,
@@ -103,6 +105,8 @@ def _parts(document: Document, width: int) -> Iterable[RenderableType]:
     yield from _coverage(document)
     yield _title("Service levels")
     yield _sla(document, width)
+    if budget := error_budget(document):
+        yield Text(budget, style="dim")
     if document.benchmark:
         yield _title("Measured load")
         yield from _load(document)
@@ -217,6 +221,7 @@ def _sla(document: Document, width: int) -> RenderableType:
     table.add_column("objective", overflow="fold")
     for head in ("target", "measured", "interval", "samples"):
         table.add_column(head, justify="right", overflow="fold")
+    table.add_column("where, window", overflow="fold")
     table.add_column("if broken", overflow="fold")
     for row in measured:
         unit = row.get("unit")
@@ -227,6 +232,7 @@ def _sla(document: Document, width: int) -> RenderableType:
             quantity(row.get("observed"), unit),
             interval_text(row.get("interval"), unit) or "–",
             str(row["samples"]) if row.get("samples") is not None else "–",
+            measured_at(row),
             str(row.get("consequence") or "–"),
         )
         table.add_row(Text(sign, style=style), *(Text(line(cell)) for cell in cells))
