@@ -132,6 +132,7 @@ def test_a_no_go_stops_the_job_and_leaves_everything_behind(no_go: Job) -> None:
     folder = Path(job.audit["folder"])
     assert {p.name for p in folder.iterdir()} == {
         "report.json", "report.html", "report.md", "report.sarif", "report.junit.xml", "report.txt",
+        "code-scanning.sarif",
     }  # fmt: skip
     assert "NO GO" in job.summary
     assert job.audit["comment"].strip() == Path(job.audit["comment-file"]).read_text(encoding="utf-8").strip()
@@ -190,7 +191,7 @@ def test_reports_are_uploaded_by_actions_of_github_alone(no_go: Job, tmp_path: P
     assert no_go.used == [
         {
             "uses": "github/codeql-action/upload-sarif@v4",
-            "sarif_file": f"{folder}/report.sarif",
+            "sarif_file": f"{folder}/code-scanning.sarif",
             "category": "inferaudit",
         },
         {"uses": "actions/upload-artifact@v4", "name": "inferaudit", "path": folder},

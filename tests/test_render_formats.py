@@ -1,6 +1,7 @@
 """What every format owes its reader: valid syntax, the scope first, nothing hostile, no number out of nothing."""
 
 import csv
+import gzip
 import io
 import json
 import re
@@ -149,7 +150,7 @@ def test_hostile_text_does_nothing(format: str, color: bool) -> None:
     if format == "markdown":
         assert len(text.encode()) < 60_000
         assert markdown_acts(text) == []
-    if format == "sarif":
+    if format in ("sarif", "codescanning"):
         assert sarif_errors(text) == []
     if format == "junit":
         assert junit_errors(text) == []
@@ -162,7 +163,7 @@ def test_everything_null_is_not_measured(format: str) -> None:
     for name in NAMES:
         text = render(Report(nulled(data(name))), format)
         assert text
-        if format == "sarif":
+        if format in ("sarif", "codescanning"):
             assert sarif_errors(text) == []
         if format == "junit":
             assert junit_errors(text) == []
@@ -317,3 +318,65 @@ def test_any_name_gives_a_valid_document(text: str) -> None:
     assert sarif_errors(render(Report(report), "sarif")) == []
     assert junit_errors(render(Report(report), "junit")) == []
     assert markdown_acts(render(Report(report), "markdown")) == []
+
+
+def many(count: int, **more: Any) -> dict[str, Any]:
+    """A report with `count` failures, each of another object, one long in every text."""
+    report = data("no_go")
+    (one,) = [f for f in report["findings"] if f["check"] == "gpu-xid"][:1]
+    text = "x" * 300
+    report["findings"] = [
+        {**one, "fingerprint": f"{i:016x}", "subject": f"deployment/ns/{i}", "message": text, "cause": None, **more}
+        for i in range(count)
+    ]
+    return report
+
+
+def test_code_scanning_gets_what_it_can_take() -> None:
+    """Failures at a file, each with one physical location; everything else would be an alert, or refuse the file."""
+    report = data("go")
+    total = len(report["findings"])
+    waived = next(f for f in report["findings"] if f["waiver"])
+    assert waived["outcome"] == "fail"
+    failed = {**waived, "waiver": None, "fingerprint": "f" * 16}
+    report["findings"] += [{**failed, "location": "chart/a b.yaml:12"}, {**failed, "location": None}]
+    (run,) = json.loads(render(Report(report), "codescanning"))["runs"]
+    (result,) = run["results"]
+    assert (result["kind"], "suppressions" in result) == ("fail", False)
+    place = result["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "chart/a%20b.yaml"}, "region": {"startLine": 12}}
+    assert run["properties"]["omitted"] == total + 1
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == [failed["check"]]
+
+
+def test_the_readers_limits_hold() -> None:
+    """GitHub: 5 000 results shown of at most 25 000, 10 MB zipped, 20 tags a rule, 1 000 locations a result, 65 536
+    characters a comment. GitLab: JUnit below 30 MB."""
+    report = Report(many(6_000, location="chart/all.yaml:7"))
+    text = render(report, "codescanning")
+    (run,) = json.loads(text)["runs"]
+    assert len(run["results"]) == 5_000
+    assert run["properties"]["omitted"] == 1_000
+    assert len(gzip.compress(text.encode())) < 10_000_000
+    assert all(len(rule["properties"]["tags"]) <= 20 for rule in run["tool"]["driver"]["rules"])
+    assert all(len(result["locations"]) == 1 for result in run["results"])
+    assert sarif_errors(text) == []
+    assert len(render(report, "junit").encode()) < 30_000_000
+    assert len(render(Report(many(400)), "markdown").encode()) < 60_000
+
+
+def test_trends_say_what_was_not_measured() -> None:
+    report = data("go")
+    report["trends"]["figures"] = [
+        {**f, "direction": "unknown", "change": None, "p_value": None, "first": None, "last": None, "runs": 0}
+        for f in report["trends"]["figures"]
+    ]
+    for run in report["trends"]["runs"]:
+        run |= dict.fromkeys(("token_rate", "gpu_utilisation", "e2e_p95_ms", "per_1000_tokens_usd"))
+    html = render(Report(report), "html")
+    assert "No run like this one measured anything." in html
+    assert "chart-trend" not in html
+    assert "8 runs of this service" in render(Report(report), "terminal")
+    report["trends"] = None
+    assert "Trend" not in render(Report(report), "terminal")
+    assert "--store" in render(Report(report), "html")

@@ -130,7 +130,7 @@ Outputs = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="FORMAT[=PATH], repeatable: terminal json junit sarif markdown html csv github prometheus.",
+        help="FORMAT[=PATH], repeatable: terminal json junit sarif codescanning markdown html csv github prometheus.",
         rich_help_panel=OUTPUT,
     ),
 ]

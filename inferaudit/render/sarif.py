@@ -32,17 +32,22 @@ _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: 
 def render(report: Report, *, options: Options) -> str:
     """One run with one result a finding; rules are the checks that said something."""
     document = read(report)
-    rules = _rules(document.findings)
+    return log(document, document.findings)
+
+
+def log(document: Document, findings: Sequence[Finding], *, omitted: int | None = None) -> str:
+    """A SARIF log of these findings; `omitted` says how many of the report's are not among them."""
+    rules = _rules(findings)
     index = {rule["id"]: i for i, rule in enumerate(rules)}
     driver: dict[str, Any] = {"name": "inferaudit", "rules": rules}
     if document.tool_version:
         driver["version"] = _text(document.tool_version)
-    run = {
+    run: dict[str, Any] = {
         "tool": {"driver": driver},
         "automationDetails": {"id": f"inferaudit/{escape.line(str(document.service.get('name') or 'service'))}/"},
         "invocations": [_invocation(document)],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(finding, index) for finding in document.findings],
+        "results": [_result(finding, index) for finding in findings],
         "properties": {
             "scope": _text(document.scope_sentence),
             "scopeWords": [_text(word) for word in document.scope],
@@ -51,6 +56,8 @@ def render(report: Report, *, options: Options) -> str:
             "digests": {name: value for name, value in document.digests.items() if value},
         },
     }
+    if omitted is not None:
+        run["properties"]["omitted"] = omitted
     return json.dumps({"$schema": SCHEMA_URI, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 

@@ -12,6 +12,7 @@ SUFFIXES = {
     "markdown": "md",
     "junit": "junit.xml",
     "sarif": "sarif.json",
+    "codescanning": "codescanning.sarif.json",
     "github": "github.txt",
     "prometheus": "prom",
 }
