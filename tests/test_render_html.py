@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from inferaudit.model import Report
 from inferaudit.render import render
+from inferaudit.render._svg import Axis, Line, line_chart
 from inferaudit.render.html import LIMIT_BYTES, fitting, prose
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -150,13 +152,38 @@ def test_what_does_not_fit_is_counted() -> None:
 
 
 def test_charts_are_drawn_only_where_there_is_a_series() -> None:
-    assert render(Report(data("go")), "html").count('<svg class="chart"') == 4
-    assert render(Report(data("incomplete")), "html").count('<svg class="chart"') == 0
+    assert render(Report(data("go")), "html").count('class="chart"') == 8  # four of the load, four of the trend
+    assert render(Report(data("incomplete")), "html").count('class="chart"') == 0
     half = data("go")
     half["benchmark"]["series"]["gpu"] = None
     text = render(Report(half), "html")
-    assert text.count('<svg class="chart"') == 3
+    assert text.count('class="chart"') == 7
     assert re.search(r'id="chart-gpu">\s*<figcaption>.*?</figcaption>\s*<p>not measured</p>', text, re.DOTALL)
+
+
+def test_charts_share_no_id_and_bring_no_style_or_font() -> None:
+    """Twice the same id would break links within the page; a font or colour of their own would break dark mode."""
+    text = render(Report(data("go")), "html")
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    drawn = "".join(re.findall(r"<svg[^>]*class=\"chart\".*?</svg>", text, re.DOTALL))
+    assert not re.search("clip|defs|style|font-family|#[0-9a-fA-F]{3}", drawn)
+
+
+def test_charts_do_not_depend_on_settings_made_elsewhere() -> None:
+    import ziaplot
+
+    first = render(Report(data("go")), "html")
+    ziaplot.config.precision = 7
+    assert render(Report(data("go")), "html") == first
+
+
+def test_a_gap_stays_a_gap_and_a_lone_point_is_a_dot() -> None:
+    points = ((0.0, 1.0), (1.0, 2.0), (2.0, None), (3.0, 1.0), (4.0, None), (5.0, math.inf))
+    text = line_chart("T", "S.", [Line("<a>", points), Line("b", ((0.0, 1.0),))], Axis("x"), Axis("y"))
+    assert (text.count('class="line s0"'), text.count('class="dot s0"'), text.count('class="dot s1"')) == (2, 1, 1)
+    assert "<a>" not in text
+    assert not line_chart("T", "S.", [Line("a", ((0.0, None),))], Axis("x"), Axis("y"))
 
 
 def test_prose_marks_code_and_nothing_else() -> None:

@@ -212,7 +212,8 @@ def _inline(graph: ziaplot.Graph, label: str) -> Markup:
         elif part.tag == "path" and "class" not in part.attrib:
             part.set("fill", "none")
     for part in root.iter():
-        for name in ("clip-path", "font-family"):
+        ours = ("stroke", "stroke-width") if part.tag == "path" and "class" in part.attrib else ()
+        for name in ("clip-path", "font-family", *ours):
             part.attrib.pop(name, None)
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704  # escaped by the writer
 
