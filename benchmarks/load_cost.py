@@ -115,7 +115,11 @@ def installed(tool: str) -> Path:
             [sys.executable, "-m", "venv", str(folder)],
             [str(folder / "bin" / "pip"), "install", "--quiet", TOOLS[tool]],
         ):
-            if subprocess.run(line, check=False, timeout=1800).returncode:
+            try:
+                code = subprocess.run(line, check=False, timeout=1800).returncode
+            except subprocess.TimeoutExpired:
+                raise BenchmarkError(f"{TOOLS[tool]} was not installed within half an hour") from None
+            if code:
                 raise BenchmarkError(f"{TOOLS[tool]} could not be installed")
     if not (CACHE / "tokenizer" / "tokenizer.json").exists():
         pinned([folder / "bin" / "python", "-c", TOKENIZER, CACHE / "tokenizer"], None)
