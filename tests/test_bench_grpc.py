@@ -6,13 +6,14 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from support.certificates import certificate
-from support.rpc import Scripted, oip_methods, says, scripted, serving
+from support.rpc import Scripted, oip_methods, says, scripted, serving, tf_methods
 
 from inferaudit.bench.runner import LoadOutcome, run_load
 from inferaudit.benchmark import benchmark_section
@@ -273,6 +274,15 @@ def test_a_call_that_a_closing_server_never_began_goes_to_another_connection(tmp
         outcome = load(f"grpc://127.0.0.1:{port}", tmp_path, requests=12, streams=1)
     assert errors(outcome) == {"": 12}
     assert outcome.result.stages[0].client.connections_stale > 0
+
+
+def test_tensorflow_serving_under_load() -> None:
+    with serving(tf_methods()) as port:
+        stages = (StagePlan("sustained", concurrency=2, requests=20),)
+        plan = LoadPlan(f"grpc://127.0.0.1:{port}", "tf-serving-grpc", "half_plus_two", "bench", stages)
+        assert errors(run_load(plan)) == {"": 20}
+    with serving(tf_methods(state=20)) as port:
+        assert errors(run_load(replace(plan, url=f"grpc://127.0.0.1:{port}", stop_error_ratio=1.1))) == {"http_503": 20}
 
 
 # --- the wrong door, and what cannot be
