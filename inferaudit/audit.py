@@ -223,6 +223,11 @@ def _load(
     asked = facts.get("endpoint.target")
     if asked and asked.error is None:
         load = replace(load, api=load.api or asked.value.api, model=load.model or asked.value.model)
+    page, runtime = facts.get("endpoint.metrics_page"), facts.get("endpoint.runtime")
+    if page and page.error is None and runtime and runtime.error is None:
+        names = (runtime.value.profile, *([runtime.value.engine] if runtime.value.engine else []))
+        given = plan.endpoint.metrics_url if plan.endpoint else ""
+        load = replace(load, metrics_url=given or page.value.url, runtimes=names)
     progress(f"load: profile {load.profile} on {load.url}")
     with _gpu_sampling(plan, facts) as sampled:
         try:

@@ -22,6 +22,7 @@ from inferaudit.latency import (
     summarise_table,
     tabulate,
 )
+from inferaudit.latency_budget import budget_section
 from inferaudit.records import ABSENT, RecordTable
 from inferaudit.slo import parse_objective
 from inferaudit.sustained import Answer
@@ -130,6 +131,7 @@ def benchmark_section(result: LoadResult, records: RecordTable, slo: Mapping[str
         "token_records": result.token_records,
         "stages": stages,
         "series": series_section(result, records, stage),
+        "latency_budget": budget_section(result, records, stage),
         "formulas": dict(FORMULAS),
     }
 

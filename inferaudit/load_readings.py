@@ -14,6 +14,7 @@ from inferaudit.benchmark import CANCELLED, row_values
 from inferaudit.benchmark_client import client_section
 from inferaudit.facts.load import LoadResult, LoadStage
 from inferaudit.latency import mean_in_flight, percentile, rate_per_s, summarise, summarise_table
+from inferaudit.latency_budget import Server
 from inferaudit.records import ABSENT, RecordTable
 
 REFUSALS = frozenset(("http_429", "http_503"))
@@ -50,6 +51,12 @@ def stage_percentile(
     """The p-th percentile (ns) of ``e2e``, ``ttft`` or ``tpot`` in a stage, and of how many requests."""
     values = sorted(value for _, value in row_values(result, records, stage, metric))
     return percentile(values, p), len(values)
+
+
+def server_of(result: LoadResult, records: RecordTable, stage: LoadStage | None) -> tuple[Server, list[int]]:
+    """What the server says of a stage, and the rows of the stage's answered requests."""
+    rows = answered(records, stage) if stage else []
+    return Server(stage.server if stage else None, len(rows)), rows
 
 
 def success_rate(records: RecordTable, stage: LoadStage, rows: Sequence[int] | None = None) -> float | None:

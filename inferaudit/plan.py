@@ -153,6 +153,9 @@ class LoadPlan:
     keep_alive: bool = True
     # What the service costs an hour, for limits.spend_usd.
     hourly_usd: float | None = None
+    # The server's metrics page, read before and after every stage; "" = not read. The runtimes whose names it uses.
+    metrics_url: str = ""
+    runtimes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ MetricConcept = Literal[
     "running",
     "prefill_time",
     "decode_time",
+    "preprocess_time",
+    "inference_time",
+    "postprocess_time",
     "batch_size",
     "prompt_tokens",
     "generated_tokens",
@@ -222,7 +225,10 @@ class GrpcHealth(_Strict, frozen=True):
 
 
 class Runtime(_Strict, frozen=True):
-    """One runtime's file. `generic` entries carry knowledge of an API and are never recognised as a product."""
+    """One runtime's file. `generic` entries carry knowledge of an API and are never recognised as a product.
+
+    `metrics_delay_s` is how long the metrics page may lag behind what was served.
+    """
 
     title: str
     kind: Literal["llm", "embeddings", "general", "custom"]
@@ -236,6 +242,7 @@ class Runtime(_Strict, frozen=True):
     ports: dict[str, int] = msgspec.field(default_factory=dict)
     metrics_path: str = "/metrics"
     metrics_default: Literal["on", "off", "none", "unknown"] = "unknown"
+    metrics_delay_s: float = 0.0
     api_prefix: str = ""
     recognise: Recognise = msgspec.field(default_factory=Recognise)
     health: list[HealthRoute] = msgspec.field(default_factory=list)

@@ -160,6 +160,16 @@ COUNTERS = {
 }
 
 
+# The parts that each server's own metrics tell, joined with our stamps.
+PARTS = {
+    "triton": {"queue", "preprocess", "inference", "postprocess", "network"},
+    "mlserver": {"inference"},
+    "kserve": {"preprocess", "inference", "postprocess"},
+    "bentoml": {"network"},
+    "fastapi": {"network"},
+}
+
+
 def test_requests_and_tokens_are_those_that_the_server_counts(server: ModelServer, tmp_path: Path) -> None:
     counter, label = COUNTERS[server.name]
     for name, route, flags, template, tokens in LOADS:
@@ -171,13 +181,17 @@ def test_requests_and_tokens_are_those_that_the_server_counts(server: ModelServe
         model = flags[flags.index("--model") + 1] if "--model" in flags else "tiny"
         labels = {label: route if label in ("endpoint", "handler") else str(model)}
         before = server.counted(counter, **labels)
-        result = bench(server.url + route, *flags)
+        result = bench(server.url + route, *flags, "--metrics-url", server.metrics)
         what = f"{name} {route} {flags}: {result['errors']}"
         assert result["requests"] == {
             "scheduled": REQUESTS, "sent": REQUESTS, "ok": REQUESTS, "failed": 0, "cancelled": 0
         }, what  # fmt: skip
         assert server.counted(counter, **labels) - before == REQUESTS, what
         assert result["latency_ms"]["count"] == REQUESTS, what
+        budget = result["latency_budget"]
+        known = {part["part"] for part in budget["parts"] if part["per_request_ms"] is not None}
+        assert known >= (PARTS[server.name] if "stream" not in route else set()), f"{what}: {budget}"
+        assert budget["sum_ms"] + budget["unexplained_ms"] == pytest.approx(budget["whole_ms"])
         if tokens is None:
             assert result["tokens"]["output"] is None, what
         else:
@@ -295,13 +309,18 @@ def test_llamacpp_with_all_slots_taken_is_healthy_and_makes_wait(tmp_path: Path)
         watcher.start()
         try:
             before = page.counted("llamacpp:tokens_predicted_total")
-            result = bench(url, "--model", "tiny", "--output-tokens", 64, concurrency=8)
+            result = bench(url, "--model", "tiny", "--output-tokens", 64, "--metrics-url", page.metrics, concurrency=8)
             after = page.counted("llamacpp:tokens_predicted_total")
         finally:
             stop.set()
             watcher.join(20)
     assert result["requests"]["ok"] == REQUESTS
     assert result["tokens"]["output"] == after - before == 64 * REQUESTS
+    parts = {part["part"]: part["per_request_ms"] for part in result["latency_budget"]["parts"]}
+    assert parts["prefill"] > 0
+    assert parts["decode"] > 0
+    assert parts["queue"] is None  # it is not exported: unknown, and not nought
+    assert result["latency_budget"]["unexplained_ms"] > 0  # it is there that seven of eight wait
     assert max(deferred) > 0
     assert health == {200}
 

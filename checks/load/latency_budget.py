@@ -1,11 +1,14 @@
 from collections.abc import Iterator
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 from inferaudit.benchmark import judged_stage
 from inferaudit.benchmark_series import series_section
+from inferaudit.latency_budget import PATH, budget_section
+from inferaudit.load_readings import answered
 from inferaudit.load_stages import endpoint_subject
 
-_PATH = frozenset(("dns", "connect", "connect_tls", "client", "end"))
+_CLIENT_PATH = frozenset(("dns", "connect", "connect_tls", "client", "end"))
 _ADVICE = {
     "dns": "cache the name or use a shorter search path",
     "connect": "keep connections open",
@@ -18,6 +21,19 @@ _ADVICE = {
 }
 
 
+def _joined(subject: str, joined: dict[str, Any]) -> Judgement:
+    """The verdict on a budget that the server's own times are part of."""
+    largest, whole = joined["largest"], joined["whole_ms"]
+    known = {p["part"]: round(p["per_request_ms"], 3) for p in joined["parts"] if p["per_request_ms"] is not None}
+    seen = Evidence("benchmark.latency_budget", known, f"adds up to {whole:.4g} ms; a part of the model the largest")
+    took = known.get(largest, joined["unexplained_ms"])
+    lost = [p["part"] for p in joined["parts"] if p["per_request_ms"] is None and p["part"] not in ("tcp", "tls")]
+    said = f"the largest part of {whole:.4g} ms is {largest} ({took:.4g} ms): {joined['advice']}"
+    if largest == "unexplained":
+        return unknown(subject, f"{said}; not known: {', '.join(lost)}", seen)
+    return (failed if largest in PATH else passed)(subject, said, seen)
+
+
 @check(
     title="The model, not the path to it, takes the time of a request",
     severity=Severity.LOW,
@@ -28,11 +44,16 @@ _ADVICE = {
 def latency_budget(snapshot: Snapshot, *, min_samples: int = 20) -> Iterator[Judgement]:
     """Tuning begins at the largest part: a faster GPU does not help a service that waits for connections.
 
-    The parts of a request as the client saw them (connect, sending, wait for the first token, stream, end), each by
-    its P50 and P99; the wait holds queue and prefill, which only the server can tell apart.
+    Where the server's metrics were read before and after the stage, its queue, preprocessing, prefill, decode and
+    postprocessing are joined with our stamps, and the parts' sum is held against the whole. Else the parts are those
+    the client saw (connect, sending, wait for the first token, stream, end): the wait holds queue and prefill.
     """
     result, records = snapshot.fact("load.result"), snapshot.fact("load.records")
     stage, subject = judged_stage(result), endpoint_subject(result)
+    joined = budget_section(result, records, stage)
+    if joined and joined["server"] is None and len(answered(records, stage) if stage else ()) >= min_samples:
+        yield _joined(subject, joined)
+        return
     budget = series_section(result, records, stage)["budget"] if stage else []
     parts = {row["part"]: row for row in budget if row["count"]}
     samples = parts.get("wait", {}).get("count", 0)
@@ -51,4 +72,4 @@ def latency_budget(snapshot: Snapshot, *, min_samples: int = 20) -> Iterator[Jud
         "wait, stream or receive the largest",
     )
     said = f"the largest part is {largest} ({parts[largest]['p50_ms']:.0f} ms at P50, {share:.0%}): {_ADVICE[largest]}"
-    yield (failed if largest in _PATH else passed)(subject, said, seen)
+    yield (failed if largest in _CLIENT_PATH else passed)(subject, said, seen)

@@ -1,8 +1,9 @@
-"""One small GET before load, with the same address, proxy, TLS and headers as the load itself."""
+"""One small GET beside load, with the same address, proxy, TLS and headers as the load itself."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -16,12 +17,33 @@ _MAX_BYTES = 4 << 20
 def get_json(plan: LoadPlan, route: str) -> Any:
     """The JSON that `route` under the server's base answers; :class:`CollectError` in one line."""
     endpoint = resolve(plan.url, plan.api, plan.auth)
-    transport = httpx.HTTPTransport(uds=plan.url.removeprefix("unix:")) if endpoint.unix else None
     url = f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}{route}"
+    _, content = _get(plan, endpoint, url, "; give a request with --template FILE")
+    try:
+        import msgspec
+
+        return msgspec.json.decode(content)
+    except ValueError as error:
+        raise CollectError(f"{url} did not answer JSON: {error}") from None
+
+
+def get_page(plan: LoadPlan, url: str) -> tuple[str, str]:
+    """Content type and text of a page elsewhere (the server's metrics); :class:`CollectError` in one line.
+
+    Credentials go along only to the host that the load goes to.
+    """
+    content_type, content = _get(plan, resolve(plan.url, plan.api, plan.auth), url, "")
+    return content_type, content.decode("utf-8", "replace")
+
+
+def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str, bytes]:
+    transport = httpx.HTTPTransport(uds=plan.url.removeprefix("unix:")) if endpoint.unix else None
+    same_host = urlsplit(url).hostname == endpoint.host
+    own = headers(plan.auth) if same_host or endpoint.unix else {}
     try:
         with (
             httpx.Client(transport=transport, verify=endpoint.tls or True, timeout=plan.timeout_s) as client,
-            client.stream("GET", url, headers={"User-Agent": USER_AGENT, **headers(plan.auth)}) as response,
+            client.stream("GET", url, headers={"User-Agent": USER_AGENT, **own}) as response,
         ):
             content = b""
             for part in response.iter_bytes():
@@ -29,14 +51,12 @@ def get_json(plan: LoadPlan, route: str) -> Any:
                 if len(content) > _MAX_BYTES:
                     raise CollectError(f"{url} answered more than {_MAX_BYTES >> 20} MiB")
             if response.status_code != 200:
-                raise CollectError(f"{url} answered {response.status_code}; give a request with --template FILE")
-            import msgspec
-
-            return msgspec.json.decode(content)
+                raise CollectError(f"{url} answered {response.status_code}{advice}")
+            return response.headers.get("content-type", ""), content
     except httpx.HTTPError as error:
         raise CollectError(not_http(endpoint) or f"{url}: {error}") from None
-    except ValueError as error:
-        raise CollectError(f"{url} did not answer JSON: {error}") from None
+    except httpx.InvalidURL as error:
+        raise CollectError(f"{url}: {error}") from None
 
 
 def not_http(endpoint: Endpoint) -> str:

@@ -20,6 +20,7 @@ from inferaudit.bench.profiles import UNMEASURED
 from inferaudit.bench.raw import CANCELLED
 from inferaudit.bench.requests import repeated_share
 from inferaudit.bench.sampling import Sampler, Sampling
+from inferaudit.bench.scrape import Scraper
 from inferaudit.bench.selfknowledge import client_report
 from inferaudit.bench.worker import CANCEL_STAGE, STOP_ISSUING, Beat, Setup
 from inferaudit.errors import CollectError, UsageError
@@ -70,6 +71,7 @@ class _Run:
     pool: Pool
     stop: threading.Event
     progress: Callable[[Progress], None] | None
+    scraper: Scraper | None = None
     stages: list[LoadStage] = field(default_factory=list)
     tables: list[RecordTable] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -100,7 +102,7 @@ def run_load(
             f"{streams} streams need more open files than the limit of this process ({limit}); raise ulimit -n"
         )
     pool = Pool(setups)
-    run = _Run(plan, pool, stop, progress)
+    run = _Run(plan, pool, stop, progress, Scraper(plan, setup.stream) if plan.metrics_url else None)
     started = time.time_ns()
     sampling = Sampling(samplers)
     try:
@@ -155,11 +157,14 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
             stopped = "decided"
         return STOP_ISSUING if stopped else None
 
+    page = run.scraper.page() if run.scraper else None
     outcome = run.pool.run_stage(run.place, stage, run.stop.is_set, order)
     run.place += 1
     if not outcome.parts:
         raise CollectError("; ".join(outcome.lost.values()) or "no worker finished")
     table = merge([part.table for part in outcome.parts])
+    answered = sum(not error for error in table.columns["error"])
+    server = run.scraper.window(page, answered) if run.scraper and page else None
     stepped = max((abs(part.report.step_ns) for part in outcome.parts), default=0)
     if outcome.lost:
         stopped = "workers"
@@ -190,6 +195,7 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
         decided=watch.decided,
         looks=watch.looks,
         client=client_report([part.report for part in outcome.parts], len(outcome.lost)),
+        server=server,
     )
     run.stages.append(done)
     run.tables.append(table)

@@ -117,6 +117,13 @@ def bench(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.", rich_help_panel=SHAPE)
     ] = False,
+    metrics_url: Annotated[
+        str,
+        typer.Option(
+            help="The server's metrics page: read around each stage, to tell queue, prefill and decode apart.",
+            rich_help_panel=REQUEST,
+        ),
+    ] = "",
     records: Annotated[
         Path | None,
         typer.Option(help="Keep every request and token arrival in this .npz file.", rich_help_panel=o.OUTPUT),

@@ -57,6 +57,7 @@ class Asked:
     limit_rate: str
     limit_tokens: str
     dry_run: bool
+    metrics_url: str
     records: Path | None
     from_: Path | None
     header_env: list[str] | None
@@ -131,6 +132,7 @@ def load_plan(asked: Asked) -> LoadPlan:
         auth=HttpAuth(tuple(headers), asked.api_key_env, asked.ca, asked.insecure),
         records=str(asked.records or ""),
         keep_alive=asked.keep_alive,
+        metrics_url=asked.metrics_url,
     )
 
 

@@ -33,11 +33,43 @@ class ClientReport(msgspec.Struct, frozen=True, kw_only=True):
     workers_lost: int = 0
 
 
+class ServerReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of the server's own metrics counted during a stage. `unit` is seconds for every time.
+
+    A histogram or summary has `count` and, where it states one, `total` (its sum) and `buckets` (finite upper bound,
+    how many at or below it); a counter has `total` alone.
+    """
+
+    concept: str
+    metric: str
+    type: str
+    unit: str = ""
+    count: float | None = None
+    total: float | None = None
+    buckets: tuple[tuple[float, float], ...] = ()
+
+
+class ServerWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's metrics page read right before and right after a stage, on the load's clock (CLOCK_REALTIME ns).
+
+    `reason` says why there are no readings. `tries` is how often the second page was read until it had counted all.
+    """
+
+    url: str
+    runtimes: tuple[str, ...] = ()
+    before_ns: int = 0
+    after_ns: int = 0
+    tries: int = 0
+    readings: tuple[ServerReading, ...] = ()
+    reason: str = ""
+
+
 class LoadStage(msgspec.Struct, frozen=True, kw_only=True):
     """One stage as it was run. Times are CLOCK_REALTIME ns.
 
     `stopped_by` is one of requests, duration, decided, errors, tokens, interrupted, clock, workers. `decided` holds,
     for each objective, what sequential testing concluded (pass, fail, undecided) after `looks` looks at the data.
+    `server` is what the server itself counted meanwhile; None where its metrics page is not known.
     """
 
     name: str
@@ -56,6 +88,7 @@ class LoadStage(msgspec.Struct, frozen=True, kw_only=True):
     decided: dict[str, str] = msgspec.field(default_factory=dict)
     looks: int = 0
     client: ClientReport = ClientReport()
+    server: ServerWindow | None = None
 
 
 class KneeProbe(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from inferaudit.render import _advice as advice
 from inferaudit.render import _costs as costs
 from inferaudit.render import _document as d
 from inferaudit.render import _trends as trends
+from inferaudit.render._budget import budget_rows, budget_summary
 from inferaudit.render._charts import budget, charts
 from inferaudit.render._figures import PERCENTILES, client_warning, formulas, latency_rows, rate_lines
 from inferaudit.render._options import Options
@@ -83,6 +84,8 @@ def _page(document: d.Document, scale: float) -> str:
             rows_shown=round(200 * scale),
             charts=charts(document),
             budget=budget(document),
+            budget_parts=budget_rows(document),
+            budget_summary=budget_summary(document),
             latencies=latency_rows(document),
             percentiles=PERCENTILES,
             rates=rate_lines(document),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from inferaudit.escape import line, markdown, markdown_block, markdown_code, web_link
 from inferaudit.model import Outcome, Report, Verdict
 from inferaudit.render._advice import advice_rows, decision_rows
+from inferaudit.render._budget import budget_rows, budget_summary
 from inferaudit.render._costs import cost_figures, cost_inputs, hosted_prices, lever_rows, together
 from inferaudit.render._document import (
     HEADLINES,
@@ -174,6 +175,14 @@ def _load(document: Document) -> str:
         body = [f"| {row.name} | {' | '.join(row.cells)} | {row.count} |" for row in latencies]
         parts.append("\n".join([head, *body]))
     parts.append("\n".join(f"- {label}: {markdown(text)}" for label, text in rate_lines(document)))
+    budget = budget_rows(document)
+    if budget:
+        lines = [
+            f"| {markdown(r.name)} | {markdown(r.mean)} | {markdown(r.spread) or '–'} | {markdown(r.source)} |"
+            for r in budget
+        ]
+        parts.append("\n".join(["| where the time goes | mean request | spread | by |", "|---|---|---|---|", *lines]))
+        parts.append(markdown(budget_summary(document), 600))
     return "\n\n".join(parts)
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from inferaudit.escape import ascii_only, block, line
 from inferaudit.model import Outcome, Report, Severity, Verdict
 from inferaudit.render._advice import advice_rows
+from inferaudit.render._budget import budget_rows, budget_summary
 from inferaudit.render._costs import cost_figures, lever_rows, together
 from inferaudit.render._document import (
     HEADLINES,
@@ -247,6 +248,13 @@ def _load(document: Document) -> Iterable[RenderableType]:
         shown = ", ".join(f"{name} {cell}" for name, cell in zip(PERCENTILES, row.cells, strict=True) if cell != "–")
         yield Text.assemble((f"{row.name}  ", "bold"), f"{shown} ({row.count} samples)")
     yield from (Text.assemble((f"{label}  ", "bold"), text) for label, text in rate_lines(document))
+    budget = budget_rows(document)
+    if budget:
+        known = ", ".join(f"{row.name} {row.mean}" for row in budget if row.known)
+        yield Text.assemble(("where the time goes  ", "bold"), known)
+        if lost := ", ".join(row.name for row in budget if not row.known):
+            yield Text.assemble(("  not known  ", "dim"), lost)
+        yield Text(budget_summary(document), style="dim")
 
 
 def _cost(document: Document) -> Iterable[RenderableType]:

@@ -6,6 +6,7 @@
 
 import argparse
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import http.client
@@ -14,21 +15,23 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
-import sysconfig
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from support.heavy_recipes import HEAVY
 from support.processes import Processes, free_port
+from support.server_recipes import HERE, LIGHT, Recipe
 
-HERE = Path(__file__).with_name("servers")
-READY_S = 60.0  # the first start compiles thousands of modules, on a busy two-core machine
+RECIPES = {**LIGHT, **HEAVY}
 _COMPLETE = ".complete"
+_NEW_NETWORK, _SET_INTERFACE_FLAGS, _UP, _RUNNING = 0x40000000, 0x8914, 0x1, 0x40  # linux/sched.h, sockios.h, if.h
 
 
 class MissingServerError(RuntimeError):
@@ -66,20 +69,6 @@ class ModelServer:
         return total
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """How a server starts: the arguments of its environment's Python, files of its folder, ports it is given."""
-
-    command: Callable[[Path, Sequence[int]], list[str]]
-    models: tuple[str, ...]
-    ready: str
-    files: Callable[[Path, Sequence[int]], None] | None = None
-    environment: Mapping[str, str] | None = None
-    ports: int = 1
-    metrics_port: int = 0
-    grpc_port: int | None = None
-
-
 def start(
     name: str, folder: Path, *, loading: bool = False, **environment: str
 ) -> contextlib.AbstractContextManager[ModelServer]:
@@ -93,31 +82,53 @@ def start(
 
 @contextmanager
 def _run(
-    name: str, recipe: _Recipe, folder: Path, environment: Mapping[str, str], loading: bool
+    name: str, recipe: Recipe, folder: Path, environment: Mapping[str, str], loading: bool
 ) -> Iterator[ModelServer]:
     home = installed(name)
     ports = [free_port() for _ in range(recipe.ports)]
     if recipe.files is not None:
-        recipe.files(folder, ports)
+        recipe.files(home, folder, ports)
     program, *arguments = recipe.command(home, ports)
     url = f"http://127.0.0.1:{ports[0]}"
     processes = Processes(folder)
     quiet = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"}
-    processes.start(name, Path(program), *arguments, env={**quiet, **(recipe.environment or {}), **environment})
-    metrics = f"http://127.0.0.1:{ports[recipe.metrics_port]}/metrics"
-    try:
-        if loading:
-            processes.until(f"{name} on port {ports[0]}", lambda: _is_open(ports[0]), timeout_s=READY_S)
-        for page in () if loading else (url + recipe.ready, metrics):  # Triton opens them one after the other
-            processes.until(f"{name} at {page}", lambda page=page: is_ready(page), timeout_s=READY_S)
-        grpc = "" if recipe.grpc_port is None else f"grpc://127.0.0.1:{ports[recipe.grpc_port]}"
-        yield ModelServer(name, url, metrics, recipe.models, folder, grpc)
-    finally:
-        groups = [process.pid for process in processes.running.values()]
-        processes.stop()
-        for group in groups:  # workers that a killed supervisor left
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+    own = recipe.environment(home, folder) if recipe.environment else {}
+    metrics = "" if recipe.metrics_port is None else f"http://127.0.0.1:{ports[recipe.metrics_port]}/metrics"
+    with loopback_alone() if recipe.alone else contextlib.nullcontext():
+        processes.start(name, Path(program), *arguments, env={**quiet, **own, **environment})
+        try:
+            if loading:
+                processes.until(f"{name} on port {ports[0]}", lambda: _is_open(ports[0]), timeout_s=recipe.ready_s)
+            pages = [] if loading else [url + recipe.ready, *([metrics] if metrics else [])]
+            for page in pages:  # Triton opens them one after the other
+                processes.until(f"{name} at {page}", lambda page=page: is_ready(page), timeout_s=recipe.ready_s)
+            if recipe.seed is not None:
+                recipe.seed(url, home)
+            grpc = "" if recipe.grpc_port is None else f"grpc://127.0.0.1:{ports[recipe.grpc_port]}"
+            yield ModelServer(name, url, metrics, recipe.models, folder, grpc)
+        finally:
+            groups = [process.pid for process in processes.running.values()]
+            processes.stop()
+            for group in groups:  # workers that a killed supervisor left
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+
+
+@contextmanager
+def loopback_alone() -> Iterator[None]:
+    """This thread, and what it starts, in a network that holds loopback alone; PermissionError without root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/thread-self/ns/net").open() as before:
+        if libc.unshare(_NEW_NETWORK):
+            raise PermissionError(ctypes.get_errno(), "a network of its own needs root")
+        try:
+            with socket.socket() as sock:
+                up = struct.pack("16sh14x", b"lo", _UP | _RUNNING)
+                fcntl.ioctl(sock, _SET_INTERFACE_FLAGS, up)
+            yield
+        finally:
+            if libc.setns(before.fileno(), _NEW_NETWORK):
+                raise OSError(ctypes.get_errno(), "cannot go back to the first network")
 
 
 def is_ready(url: str) -> bool:
@@ -166,7 +177,8 @@ def installed(name: str) -> Path:
     """The environment of `name`; :class:`MissingServerError` where there is none."""
     home = environment_of(name)
     if not (home / _COMPLETE).exists():
-        raise MissingServerError(f"the model server {name} is not installed: make servers")
+        command = "make servers" if name in LIGHT else "make test-servers"
+        raise MissingServerError(f"the model server {name} is not installed: {command}")
     return home
 
 
@@ -182,113 +194,19 @@ def install(name: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
         subprocess.run([*pip, "--requirement", str(HERE / f"{name}.txt")], check=True)
+        if (prepare := RECIPES[name].prepare) is not None:
+            prepare(home)
         (home / _COMPLETE).touch()
     return home
-
-
-def _packages(home: Path) -> Path:
-    return Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
-
-
-def _python(home: Path, *arguments: str) -> list[str]:
-    return [str(home / "bin" / "python"), *arguments]
-
-
-# --- Triton: out of pytriton's wheel, with the Python backend
-
-
-def _triton_files(folder: Path, ports: Sequence[int]) -> None:
-    wheel = _packages(installed("triton")) / "pytriton" / "tritonserver"
-    backend = folder / "backends" / "python"
-    shutil.copytree(wheel / "backends" / "python", backend)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    shutil.copy2(wheel / "python_backend_stubs" / version / "triton_python_backend_stub", backend)
-    for model in (HERE / "triton").iterdir():
-        (folder / "models" / model.name / "1").mkdir(parents=True)
-        shutil.copy2(model / "config.pbtxt", folder / "models" / model.name)
-        shutil.copy2(model / "model.py", folder / "models" / model.name / "1")
-
-
-def _triton(home: Path, ports: Sequence[int]) -> list[str]:
-    wheel = _packages(home) / "pytriton" / "tritonserver"
-    libraries = f"{_packages(home) / 'nvidia_pytriton.libs'}:{sysconfig.get_config_var('LIBDIR')}"
-    # The stub's interpreter ignores PYTHONPATH and takes the packages of the first python3 on PATH: it must be ours,
-    # for with another numpy (2 and newer) tensors have wrong sizes.
-    path = f"{home / 'bin'}:{os.environ['PATH']}"
-    return [
-        *("/usr/bin/env", f"LD_LIBRARY_PATH={libraries}", f"PATH={path}", str(wheel / "bin" / "tritonserver")),
-        *("--model-repository", "models", "--backend-directory", "backends"),
-        *("--cache-directory", str(wheel / "caches")),
-        *("--http-address", "127.0.0.1", "--http-port", str(ports[0])),
-        *("--grpc-address", "127.0.0.1", "--grpc-port", str(ports[2])),
-        *("--metrics-address", "127.0.0.1", "--metrics-port", str(ports[1])),
-        *("--model-control-mode", "explicit", "--load-model", "*", "--exit-timeout-secs", "2"),
-    ]
-
-
-# --- MLServer
-
-
-def _mlserver_files(folder: Path, ports: Sequence[int]) -> None:
-    http_port, metrics_port, grpc_port = ports
-    server = {"host": "127.0.0.1", "http_port": http_port, "metrics_port": metrics_port, "grpc_port": grpc_port}
-    server |= {"parallel_workers": 0, "gzip_enabled": False, "debug": False}  # or infer_stream is a 500
-    (folder / "settings.json").write_text(json.dumps(server))
-    model = {
-        "name": "tiny",
-        "implementation": "mlserver_model.Tiny",
-        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
-        "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 1]}],
-    }
-    (folder / "tiny").mkdir()
-    (folder / "tiny" / "model-settings.json").write_text(json.dumps(model))
-
-
-RECIPES: dict[str, _Recipe] = {
-    "triton": _Recipe(
-        _triton, ("double", "words"), "/v2/health/ready", _triton_files, ports=3, metrics_port=1, grpc_port=2
-    ),
-    "mlserver": _Recipe(
-        lambda home, ports: _python(home, "-m", "mlserver.cli.main", "start", "."),
-        ("tiny",),
-        "/v2/models/tiny/ready",
-        _mlserver_files,
-        ports=3,
-        metrics_port=1,
-        grpc_port=2,
-    ),
-    "kserve": _Recipe(
-        lambda home, ports: _python(
-            *(home, str(HERE / "kserve_model.py"), "--http_port", str(ports[0]), "--grpc_port", str(ports[1]))
-        ),
-        ("tiny",),
-        "/v2/models/tiny/ready",
-        ports=2,
-        grpc_port=1,
-    ),
-    "bentoml": _Recipe(
-        lambda home, ports: _python(
-            *(home, "-m", "bentoml", "serve", "bentoml_service:Tiny", "--host", "127.0.0.1", "--port", str(ports[0]))
-        ),
-        ("tiny",),
-        "/readyz",
-        environment={"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": "home"},
-    ),
-    "fastapi": _Recipe(
-        lambda home, ports: _python(
-            *(home, "-m", "uvicorn", "fastapi_app:app", "--host", "127.0.0.1", "--port", str(ports[0]))
-        ),
-        ("tiny",),
-        "/health",
-    ),
-}
 
 
 def main() -> None:
     """``install [NAME…]`` and ``run NAME``."""
     parser = argparse.ArgumentParser(prog="python -m support.servers", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("install", help="into the cache folder").add_argument("names", nargs="*")
+    installer = actions.add_parser("install", help="into the cache folder: those of make test without names")
+    installer.add_argument("names", nargs="*")
+    installer.add_argument("--heavy", action="store_true", help="those of make test-servers")
     runner = actions.add_parser("run", help="until Ctrl-C")
     runner.add_argument("name", choices=list(RECIPES))
     runner.add_argument("folder", type=Path)
@@ -296,7 +214,7 @@ def main() -> None:
     if asked.action == "install":
         if unknown := set(asked.names) - set(RECIPES):
             parser.error(f"no server {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
-        for name in asked.names or RECIPES:
+        for name in asked.names or (HEAVY if asked.heavy else LIGHT):
             began = time.monotonic()
             home = install(name)
             print(f"{name}: {home} ({time.monotonic() - began:.0f} s)", flush=True)
