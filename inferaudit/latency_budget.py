@@ -176,6 +176,7 @@ def _server_parts(
         whole = None  # a runtime that times its model alone does not say what the whole took
     queue, pre, prefill = (server.mean_ms(c) for c in ("queue_time", "preprocess_time", "prefill_time"))
     decode, inference, post = (server.mean_ms(c) for c in ("decode_time", "inference_time", "postprocess_time"))
+    told: tuple[float | None, ...]
     parts = [
         _network(whole, first, ours_whole, ours_first, server),
         _stated("queue", queue, server, "queue_time"),

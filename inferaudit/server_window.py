@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from inferaudit.exposition import MetricFamily, MetricSample, find, samples, total
 from inferaudit.facts.load import ServerReading
@@ -18,6 +19,7 @@ _ROUTE_LABELS = ("handler", "endpoint", "path", "route")
 _MODEL_LABELS = ("model_name", "model")
 _NOT_OURS = re.compile(r"metrics|health|/ready|/live|/ping|none$")
 _START = "process_start_time_seconds"
+Ours: TypeAlias = Callable[[MetricSample], bool]
 
 
 def window_readings(
@@ -47,23 +49,21 @@ def window_readings(
             taken.add(concept)
             reading = _reading(concept, name, before, after, model, route)
             if reading is None:
-                return (
-                    [],
-                    f"{name.name} went down between the two pages: the server restarted, or another replica answered",
-                )
+                said = f"{name.name} went down between the two pages"
+                return [], f"{said}: the server restarted, or another replica answered"
             readings.append(reading)
     return readings, ""
 
 
 def profile_of_page(families: Sequence[MetricFamily]) -> list[Runtime]:
-    """The runtimes whose metric names are on the page, the one with most of them first; generic ones last."""
+    """The runtimes whose metric names are on the page: most hits first, then fewest others; generic ones last."""
     matched = []
     for profile in runtimes().values():
         names = {name.name for known in profile.metrics.values() for name in known}
         hits = sum(find(families, name) is not None for name in names)
         if hits:
-            matched.append((profile.generic, -hits, profile.name, profile))
-    return [profile for *_, profile in sorted(matched, key=lambda row: row[:3])]
+            matched.append((profile.generic, -hits, len(names), profile.name, profile))
+    return [profile for *_, profile in sorted(matched, key=lambda row: row[:4])]
 
 
 def _reading(
@@ -77,13 +77,15 @@ def _reading(
     """The difference of one metric; None where it went down, which no counter does."""
     scale = _SECONDS.get(name.unit, 1.0)
     unit = "seconds" if name.unit in _SECONDS else name.unit
+    wire = [name.name] if name.type == "counter" else [f"{name.name}{end}" for end in ("_count", "_sum", "_bucket")]
+    # What is ours is decided on the second page and holds for both: a label's first value may appear in between.
+    ours = _ours([s for sample in wire for s in samples(after, sample)], name, model, route)
     if name.type == "counter":
-        change = _change(before, after, name.name, name, model, route)
+        change = _change(before, after, wire[0], ours)
         if change is None or change < 0:
             return None
         return ServerReading(concept=concept, metric=name.name, type=name.type, unit=unit, total=change * scale)
-    count = _change(before, after, f"{name.name}_count", name, model, route)
-    whole = _change(before, after, f"{name.name}_sum", name, model, route)
+    count, whole = (_change(before, after, sample, ours) for sample in wire[:2])
     if count is None or count < 0 or (whole is not None and whole < 0):
         return None
     return ServerReading(
@@ -93,49 +95,56 @@ def _reading(
         unit=unit,
         count=count,
         total=None if whole is None else whole * scale,
-        buckets=tuple((bound * scale, n) for bound, n in _bucket_changes(before, after, name, model, route)),
+        buckets=tuple((bound * scale, n) for bound, n in _bucket_changes(before, after, wire[2], ours)),
     )
 
 
-def _change(
-    before: Sequence[MetricFamily], after: Sequence[MetricFamily], sample: str, name: MetricName, model: str, route: str
-) -> float | None:
-    new = _ours(samples(after, sample), name, model, route)
+def _change(before: Sequence[MetricFamily], after: Sequence[MetricFamily], sample: str, ours: Ours) -> float | None:
+    new = [s.value or 0.0 for s in samples(after, sample) if ours(s)]
     if not new:
-        return 0.0 if find(after, name.name) is not None else None
-    old = _ours(samples(before, sample), name, model, route)
-    return math.fsum(s.value or 0.0 for s in new) - math.fsum(s.value or 0.0 for s in old)
+        return 0.0 if sample == sample.removesuffix("_sum") else None
+    return math.fsum(new) - math.fsum(s.value or 0.0 for s in samples(before, sample) if ours(s))
 
 
 def _bucket_changes(
-    before: Sequence[MetricFamily], after: Sequence[MetricFamily], name: MetricName, model: str, route: str
+    before: Sequence[MetricFamily], after: Sequence[MetricFamily], sample: str, ours: Ours
 ) -> list[tuple[float, float]]:
     """(finite upper bound, requests at or below it in between), ascending."""
     counts: dict[float, float] = {}
     for sign, page in ((1.0, after), (-1.0, before)):
-        for sample in _ours(samples(page, f"{name.name}_bucket"), name, model, route):
+        for found in filter(ours, samples(page, sample)):
             try:
-                bound = float(sample.labels.get("le", "inf"))
+                bound = float(found.labels.get("le", "inf"))
             except ValueError:
                 continue
-            if math.isfinite(bound) and sample.value is not None:
-                counts[bound] = counts.get(bound, 0.0) + sign * sample.value
+            if math.isfinite(bound) and found.value is not None:
+                counts[bound] = counts.get(bound, 0.0) + sign * found.value
     return sorted(counts.items())
 
 
-def _ours(found: Iterable[MetricSample], name: MetricName, model: str, route: str) -> list[MetricSample]:
-    """The samples that `select` keeps, of our model and our route where a label names them."""
-    kept = [s for s in found if all(_selected(s.labels.get(label, ""), want) for label, want in name.select.items())]
+def _ours(found: Iterable[MetricSample], name: MetricName, model: str, route: str) -> Ours:
+    """Which samples count: those that `select` keeps, of our model and our route where a label names them."""
+    seen = list(found)
+    exact: dict[str, str] = {}
+    others: list[str] = []
     for labels, wanted in ((_MODEL_LABELS, model), (_ROUTE_LABELS, route)):
-        label = next((label for label in labels if any(label in s.labels for s in kept)), None)
+        label = next((label for label in labels if any(label in s.labels for s in seen)), None)
         if label is None:
             continue
-        mine = [s for s in kept if wanted and s.labels.get(label) == wanted]
-        if mine:
-            kept = mine
+        if wanted and any(s.labels.get(label) == wanted for s in seen):
+            exact[label] = wanted
         elif label in _ROUTE_LABELS:
-            kept = [s for s in kept if not _NOT_OURS.search(s.labels.get(label, ""))]
-    return kept
+            others.append(label)
+
+    def ours(sample: MetricSample) -> bool:
+        labels = sample.labels
+        return (
+            all(_selected(labels.get(label, ""), want) for label, want in name.select.items())
+            and all(labels.get(label) == want for label, want in exact.items())
+            and not any(_NOT_OURS.search(labels.get(label, "")) for label in others)
+        )
+
+    return ours
 
 
 def _selected(value: str, pattern: str) -> bool:

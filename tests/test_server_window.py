@@ -80,6 +80,15 @@ ray_serve_http_request_latency_ms_count{route="/-/healthz"} 70
         assert (found.count, found.total, found.unit) == (10, pytest.approx(0.5), "seconds")
 
 
+def test_a_route_that_was_never_asked_before_takes_nothing_from_others() -> None:
+    text = """# TYPE bentoml_service_request_total counter
+bentoml_service_request_total{endpoint="/predict"} 80
+"""
+    after = page(text + 'bentoml_service_request_total{endpoint="/generate"} 40\n')
+    found = by_concept(window_readings(page(text), after, [runtime("bentoml")], route="/generate")[0])
+    assert found["requests"].total == 40
+
+
 def test_errors_are_selected_by_label() -> None:
     after = page("""# TYPE :tensorflow:serving:request_count counter
 :tensorflow:serving:request_count{model_name="m",status="OK"} 7

@@ -11,8 +11,8 @@ from inferaudit.records import ABSENT
     title="The first token reaches the caller when the server has it",
     severity=Severity.MEDIUM,
     needs=("load.result", "load.records"),
-    remediation="Switch off response buffering on the way (nginx: proxy_buffering off, X-Accel-Buffering: no; Envoy: no "
-    "buffer filter), and compression of event streams.",
+    remediation="Switch off response buffering on the way (nginx: proxy_buffering off, X-Accel-Buffering: no; Envoy: "
+    "no buffer filter), and compression of event streams.",
     references=("https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering",),
 )
 def first_token_path(snapshot: Snapshot, *, max_share: float = 0.5, floor_ms: float = 100.0) -> Iterator[Judgement]:

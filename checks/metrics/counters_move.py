@@ -11,8 +11,8 @@ from inferaudit.records import ABSENT
     title="The service's counters move with the requests that we send",
     severity=Severity.HIGH,
     needs=("load.result", "load.records"),
-    remediation="Look whether the page is of the process that serves (several workers need the multiprocess mode of the "
-    "client library), and whether the request path is the one that is instrumented.",
+    remediation="Look whether the page is of the process that serves (several workers need the multiprocess mode of "
+    "the client library), and whether the request path is the one that is instrumented.",
     references=("https://prometheus.github.io/client_python/multiprocess/",),
 )
 def counters_move(snapshot: Snapshot, *, max_missing: float = 0.02) -> Iterator[Judgement]:

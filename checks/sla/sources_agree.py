@@ -18,8 +18,8 @@ _SCALE = {"seconds": 1000.0, "ratio": 1.0}  # to the objective's unit: milliseco
     title="The load test and Prometheus say the same of an objective",
     severity=Severity.MEDIUM,
     needs=("policy", "load.result", "load.records", "prometheus.series"),
-    remediation="Find out which is right before launch: another mix of requests in production, a histogram whose buckets "
-    "or start differ, errors that a gateway hides, or a load test that reached a cache.",
+    remediation="Find out which is right before launch: another mix of requests in production, a histogram whose "
+    "buckets or start differ, errors that a gateway hides, or a load test that reached a cache.",
     references=("https://sre.google/workbook/implementing-slos/",),
     tags=("layer:outcome",),
 )

@@ -1,13 +1,14 @@
 """How the model servers of `make test-servers` start: real ones that take minutes to install."""
 
 import hashlib
+import http.client
 import json
 import os
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from support.server_recipes import HERE, Recipe, packages, python
 
@@ -49,8 +50,11 @@ def _vllm_environment(home: Path, folder: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         **dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"), "1"),
-        **{"OMP_WAIT_POLICY": "passive", "VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1"},
-        **{"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"},  # or its workers listen on every interface
+        "OMP_WAIT_POLICY": "passive",
+        "VLLM_TARGET_DEVICE": "cpu",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_HOST_IP": "127.0.0.1",  # or its workers listen on every interface
+        "GLOO_SOCKET_IFNAME": "lo",
     }
 
 
@@ -70,9 +74,14 @@ def _ollama_seed(url: str, home: Path) -> None:
     weights = (home / "tiny.gguf").read_bytes()
     digest = f"sha256:{hashlib.sha256(weights).hexdigest()}"
     model = {"model": "tiny", "files": {"tiny.gguf": digest}, "parameters": {"num_ctx": 512}}
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     for route, body in ((f"/api/blobs/{digest}", weights), ("/api/create", json.dumps(model).encode())):
-        with urllib.request.urlopen(urllib.request.Request(url + route, body, method="POST"), timeout=60) as answer:
-            answer.read()
+        connection.request("POST", route, body)
+        answer = connection.getresponse()
+        said = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{route}: {answer.status} {said[:200]!r}")
+    connection.close()
 
 
 # --- TorchServe: Java in front of Python workers

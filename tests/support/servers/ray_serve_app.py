@@ -26,7 +26,7 @@ class Tiny:
             return {"ready": True}
         asked = await request.json()
         await asyncio.sleep(asked.get("sleep", 0))
-        answers = [sum(a * b for a, b in zip(row, self.weights)) for row in asked["instances"]]
+        answers = [sum(a * b for a, b in zip(row, self.weights, strict=True)) for row in asked["instances"]]
         if not asked.get("stream"):
             return {"predictions": answers}
 

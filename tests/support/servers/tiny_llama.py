@@ -1,37 +1,40 @@
-"""Write a tiny random Llama (2 layers, hidden 64) with its own byte-level BPE tokenizer to ./tiny"""
+"""A random tiny Llama (2 layers, width 64) with a byte-level tokenizer of its own, for vLLM: tiny_llama.py DIR."""
 
-import json, os, sys, torch
+import json
+import sys
+from pathlib import Path
+
+import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, decoders, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-d = sys.argv[1] if len(sys.argv) > 1 else "tiny"
-os.makedirs(d, exist_ok=True)
-special = ["<unk>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>"]
-t = Tokenizer(models.BPE())
-t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-t.decoder = decoders.ByteLevel()
-text = [
-    "the quick brown fox jumps over the lazy dog",
-    "hello world, how are you today?",
-    "models are served over http and answer with tokens",
-    "one two three four five six seven eight nine ten",
-    "The capital of France is Paris.",
-    "a small random model writes nonsense",
-] * 20
-t.train_from_iterator(
-    text,
-    trainers.BpeTrainer(
-        vocab_size=512, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=1
-    ),
+VOCABULARY, WIDTH, INNER, LAYERS = 512, 64, 128, 2
+SPECIAL = ["<unk>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>"]
+TEXT = ["the quick brown fox jumps over the lazy dog", "hello world, how are you today?", "a small random model"] * 20
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-V = 512
-n = t.get_vocab_size()
-while n < V:
-    t.add_tokens([" w%d" % n])
-    n = t.get_vocab_size()
-t.save(d + "/tokenizer.json")
-tpl = "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-json.dump(
+
+folder = Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
+
+
+def write(name, document):
+    (folder / name).write_text(json.dumps(document, indent=1))
+
+
+tokenizer = Tokenizer(models.BPE())
+tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
+alphabet = pre_tokenizers.ByteLevel.alphabet()
+trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=alphabet, min_frequency=1)
+tokenizer.train_from_iterator(TEXT, trainer)
+while tokenizer.get_vocab_size() < VOCABULARY:
+    tokenizer.add_tokens([f" w{tokenizer.get_vocab_size()}"])
+tokenizer.save(str(folder / "tokenizer.json"))
+write(
+    "tokenizer_config.json",
     {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<s>",
@@ -40,53 +43,57 @@ json.dump(
         "pad_token": "</s>",
         "clean_up_tokenization_spaces": False,
         "model_max_length": 512,
-        "chat_template": tpl,
+        "chat_template": TEMPLATE,
     },
-    open(d + "/tokenizer_config.json", "w"),
-    indent=1,
 )
-open(d + "/chat_template.jinja", "w").write(tpl)
-c = dict(
-    architectures=["LlamaForCausalLM"],
-    model_type="llama",
-    hidden_size=64,
-    intermediate_size=128,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    num_key_value_heads=2,
-    head_dim=32,
-    vocab_size=V,
-    max_position_embeddings=512,
-    rms_norm_eps=1e-5,
-    rope_theta=10000.0,
-    hidden_act="silu",
-    bos_token_id=1,
-    eos_token_id=2,
-    pad_token_id=2,
-    tie_word_embeddings=False,
-    torch_dtype="float32",
-    attention_bias=False,
-    mlp_bias=False,
+(folder / "chat_template.jinja").write_text(TEMPLATE)
+write(
+    "config.json",
+    {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": WIDTH,
+        "intermediate_size": INNER,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "hidden_act": "silu",
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 2,
+        "tie_word_embeddings": False,
+        "torch_dtype": "float32",
+        "attention_bias": False,
+        "mlp_bias": False,
+    },
 )
-json.dump(c, open(d + "/config.json", "w"), indent=1)
-json.dump(
-    {"bos_token_id": 1, "eos_token_id": 2, "do_sample": False}, open(d + "/generation_config.json", "w"), indent=1
-)
-g = torch.Generator().manual_seed(7)
-r = lambda *s: torch.randn(*s, generator=g) * 0.3
-H, I = 64, 128
-w = {"model.embed_tokens.weight": r(V, H), "model.norm.weight": torch.ones(H), "lm_head.weight": r(V, H)}
-w["lm_head.weight"][:6] = 0
-w["lm_head.weight"][2, 0] = 0  # specials stay improbable
-for i in range(2):
-    p = f"model.layers.{i}."
-    w |= {
-        p + "input_layernorm.weight": torch.ones(H),
-        p + "post_attention_layernorm.weight": torch.ones(H),
-        p + "mlp.gate_proj.weight": r(I, H),
-        p + "mlp.up_proj.weight": r(I, H),
-        p + "mlp.down_proj.weight": r(H, I),
-    }
-    w |= {p + f"self_attn.{x}_proj.weight": r(H, H) for x in "qkvo"}
-save_file(w, d + "/model.safetensors", metadata={"format": "pt"})
-print(d, sum(x.numel() for x in w.values()), "parameters, vocab", V)
+write("generation_config.json", {"bos_token_id": 1, "eos_token_id": 2, "do_sample": False})
+
+generator = torch.Generator().manual_seed(7)
+
+
+def random(*shape):
+    return torch.randn(*shape, generator=generator) * 0.3
+
+
+weights = {
+    "model.embed_tokens.weight": random(VOCABULARY, WIDTH),
+    "model.norm.weight": torch.ones(WIDTH),
+    "lm_head.weight": random(VOCABULARY, WIDTH),
+}
+weights["lm_head.weight"][: len(SPECIAL)] = 0  # special tokens stay improbable: answers have the length asked for
+for layer in range(LAYERS):
+    block = f"model.layers.{layer}."
+    weights[block + "input_layernorm.weight"] = torch.ones(WIDTH)
+    weights[block + "post_attention_layernorm.weight"] = torch.ones(WIDTH)
+    weights[block + "mlp.gate_proj.weight"] = random(INNER, WIDTH)
+    weights[block + "mlp.up_proj.weight"] = random(INNER, WIDTH)
+    weights[block + "mlp.down_proj.weight"] = random(WIDTH, INNER)
+    for part in "qkvo":
+        weights[f"{block}self_attn.{part}_proj.weight"] = random(WIDTH, WIDTH)
+save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,74 +1,68 @@
-"""Make a default (CUDA) torch wheel importable with no CUDA wheels: generate tiny stub .so files
-for every CUDA library that is missing.  usage: python torch_stub.py <site-packages>"""
+"""Makes a torch wheel for CUDA importable without CUDA: tiny stub libraries for those that are missing.
 
-import collections, glob, os, re, subprocess, sys, tempfile
+``torch_stub.py SITE_PACKAGES``; needs gcc and readelf. The stubs define what torch's own libraries ask of them, under
+the versions they ask for; nothing in them is ever called on a machine without a GPU.
+"""
 
-sp = sys.argv[1]
-lib = os.path.join(sp, "torch", "lib")
+import re
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+_SYSTEM = re.compile(r"^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|gomp|gfortran|z|quadmath)\.so|ld-linux)")
+_SYMBOL = re.compile(r"^\s*\d+:\s+\S+\s+\S+\s+(\S+)\s+(\S+)\s+\S+\s+(\S+)\s+(\S+)", re.MULTILINE)
+
+packages = Path(sys.argv[1])
+libraries = packages / "torch" / "lib"
 
 
-def sh(*a):
-    return subprocess.run(a, capture_output=True, text=True, check=True).stdout
+def readelf(*arguments):
+    return subprocess.run(["readelf", *map(str, arguments)], capture_output=True, text=True, check=True).stdout
 
 
-objs = sorted(glob.glob(lib + "/*.so*"))
-objs = [o for o in objs if not os.path.islink(o) and os.path.isfile(o)]
-SYS = re.compile(r"^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|gomp|gfortran|z|quadmath)\.so|ld-linux)")
-have = {os.path.basename(o) for o in objs}
-present = set(glob.glob(sp + "/nvidia/**/*.so*", recursive=True))
-need = collections.OrderedDict()
-vers = {}
-und = {}
-defined = set()
-for o in objs + sorted(present):
-    mine = o in objs
-    for m in re.finditer(
-        r"^\s*\d+:\s+\S+\s+\S+\s+(\S+)\s+(\S+)\s+\S+\s+(\S+)\s+(\S+)", sh("readelf", "--dyn-syms", "-W", o), re.M
-    ):
-        typ, bind, ndx, name = m.groups()
-        base, _, ver = name.partition("@")
-        ver = ver.lstrip("@")
-        if ndx == "UND":
-            if mine and bind != "WEAK":
-                und[(base, ver)] = typ
-        else:
+own = [file for file in sorted(libraries.glob("*.so*")) if file.is_file() and not file.is_symlink()]
+given = sorted((packages / "nvidia").rglob("*.so*"))
+needed, versions, asked, defined = {}, defaultdict(set), set(), set()
+for file in [*own, *given]:
+    for _, binding, section, name in _SYMBOL.findall(readelf("--dyn-syms", "-W", file)):
+        base, _, version = name.partition("@")
+        if section != "UND":
             defined.add(base)
-    if not mine:
+        elif file in own and binding != "WEAK":
+            asked.add((base, version.lstrip("@")))
+    if file not in own:
         continue
-    for m in re.finditer(r"NEEDED.*\[(.+?)\]", sh("readelf", "-d", o)):
-        if not SYS.match(m[1]) and m[1] not in have:
-            need[m[1]] = 1
-    cur = None
-    for line in sh("readelf", "-V", "-W", o).splitlines():
-        f = re.search(r"File: (\S+)", line)
-        if f:
-            cur = f[1]
-        n = re.search(r"Name: (\S+)\s+Flags", line)
-        if n and cur:
-            vers.setdefault(cur, set()).add(n[1])
-missing = [n for n in need if n not in {os.path.basename(p) for p in present}]
-print("stubbing:", missing)
-ver_of = {v: s for s in missing for v in vers.get(s, ())}
-sys_vers = {v for s, vs in vers.items() if s not in missing for v in vs}
-per = collections.defaultdict(set)
-for (base, ver), typ in und.items():
-    if ver and ver in ver_of:
-        per[ver_of[ver]].add((base, ver))
-    elif not ver and base not in defined:
-        [per[s].add((base, "")) for s in missing]
-for s in missing:
-    src = ["void *stub_ret(void){return 0;}"]
-    vs = collections.defaultdict(list)
-    for base, ver in sorted(per[s]):
-        if base.startswith("_Z") or re.match(r"^[A-Za-z_]\w*$", base):
-            src.append(f"int {base}(void){{return 1;}}")
-            vs[ver].append(base)
-    c = os.path.join(tempfile.gettempdir(), f"stub_{os.getpid()}.c")
-    open(c, "w").write("\n".join(src))
-    cmd = ["gcc", "-shared", "-fPIC", "-w", "-fno-builtin", "-O1", f"-Wl,-soname,{s}", "-o", os.path.join(lib, s), c]
-    if any(vs):
-        mp = c + ".map"
-        open(mp, "w").write("".join(f"{v} {{ global: {'; '.join(b)}; }};\n" for v, b in vs.items() if v))
-        cmd.insert(1, f"-Wl,--version-script,{mp}")
-    subprocess.run(cmd, check=True)
-    print(s, len(per[s]), "symbols")
+    for library in re.findall(r"NEEDED.*\[(.+?)\]", readelf("-d", file)):
+        if not _SYSTEM.match(library) and library not in {other.name for other in own}:
+            needed[library] = True
+    library = None
+    for line in readelf("-V", "-W", file).splitlines():
+        if found := re.search(r"File: (\S+)", line):
+            library = found[1]
+        if library and (found := re.search(r"Name: (\S+)\s+Flags", line)):
+            versions[library].add(found[1])
+
+missing = [library for library in needed if library not in {file.name for file in given}]
+owner = {version: library for library in missing for version in versions.get(library, ())}
+stubs = defaultdict(set)
+for base, version in asked:
+    if version in owner:
+        stubs[owner[version]].add((base, version))
+    elif not version and base not in defined:
+        for library in missing:
+            stubs[library].add((base, ""))
+with tempfile.TemporaryDirectory() as folder:
+    for library in missing:
+        source, script = Path(folder, "stub.c"), Path(folder, "stub.map")
+        lines, names = ["void *stub_ret(void){return 0;}"], defaultdict(list)
+        for base, version in sorted(stubs[library]):
+            if re.match(r"^[A-Za-z_]\w*$", base):
+                lines.append(f"int {base}(void){{return 1;}}")
+                names[version].append(base)
+        source.write_text("\n".join(lines))
+        script.write_text("".join(f"{v} {{ global: {'; '.join(n)}; }};\n" for v, n in names.items() if v))
+        versioned = [f"-Wl,--version-script,{script}"] if any(names) else []
+        flags = ["-shared", "-fPIC", "-w", "-fno-builtin", "-O1", f"-Wl,-soname,{library}"]
+        subprocess.run(["gcc", *versioned, *flags, "-o", str(libraries / library), str(source)], check=True)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import torch
 from ts.handler_utils.utils import send_intermediate_predict_response
@@ -12,7 +13,7 @@ class _Tiny:
 
     def load(self, folder):
         time.sleep(float(os.environ.get("LOAD_SECONDS", "0")))
-        self.weights = torch.load(os.path.join(folder, "tiny.pt"))["w"]
+        self.weights = torch.load(Path(folder) / "tiny.pt")["w"]
 
     def answer(self, rows, context):
         answers = []
