@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-node cluster cluster-down check bench docs controlplane servers clean help tools
+.PHONY: demo test test-node test-servers cluster cluster-down check bench docs controlplane servers clean help tools
 
 help:
 	@sed -n 's/^# make /make /p; s/^## //p' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ cluster: $(STAMP) tools
 ## make cluster-down  ends `make cluster` from elsewhere, and clears up after one that was killed
 cluster-down: $(STAMP)
 	@PYTHONPATH=tests $(BIN)/python -m support.playground down
+## make test-servers the tests on vLLM, Ollama, TorchServe, Ray Serve and transformers serve (minutes, 8 GB of disk; Java 17, Go, root)
+test-servers: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m support.servers install --heavy
+	$(BIN)/python -m pytest -m servers
 
 ## make check         formatting, lint, types, generated docs
 check: $(STAMP)

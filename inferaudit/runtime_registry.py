@@ -224,10 +224,24 @@ class GrpcHealth(_Strict, frozen=True):
     note: str = ""
 
 
+class AdminRoute(_Strict, frozen=True):
+    """A route that changes the server or shows what only its operators may see, and what it does.
+
+    A ``post`` is asked with an empty object, which changes nothing, and only with ``--active``. `port` where it is
+    another one than the API's.
+    """
+
+    route: str
+    says: str
+    method: Literal["get", "post"] = "post"
+    port: int | None = None
+
+
 class Runtime(_Strict, frozen=True):
     """One runtime's file. `generic` entries carry knowledge of an API and are never recognised as a product.
 
-    `metrics_delay_s` is how long the metrics page may lag behind what was served.
+    `inference_routes` all run the model: each must want credentials. `metrics_delay_s` is how long the metrics page may
+    lag behind what was served.
     """
 
     title: str
@@ -251,6 +265,8 @@ class Runtime(_Strict, frozen=True):
     apis: list[Api] = msgspec.field(default_factory=list)
     stream: StreamShape = msgspec.field(default_factory=lambda: StreamShape(framing="none"))
     overload: Overload = msgspec.field(default_factory=Overload)
+    admin: list[AdminRoute] = msgspec.field(default_factory=list)
+    inference_routes: list[str] = msgspec.field(default_factory=list)
     metrics: dict[MetricConcept, list[MetricName]] = msgspec.field(default_factory=dict)
     settings: dict[SettingConcept, Setting] = msgspec.field(default_factory=dict)
     notes: list[str] = msgspec.field(default_factory=list)

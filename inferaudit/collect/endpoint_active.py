@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
+from urllib.parse import quote
 
+import msgspec
+
+from inferaudit.collect.endpoint_golden import answer_text
 from inferaudit.collect.endpoint_requests import Asked
 from inferaudit.collect.endpoint_wire import body_for
 from inferaudit.collect.http_client import Chunk, Reply
@@ -16,6 +20,7 @@ from inferaudit.facts.endpoint import ActiveProbe
 # Beyond the context where it is known; else 250 kB, which few contexts hold. No more: users are served meanwhile.
 _OVERSIZED_WORDS = (2_000, 50_000, 300_000)
 _FREED_WITHIN_S = 5.0
+_REPEATED = "Count from one to ten in words."
 _LEAKS = {
     "a traceback": re.compile(r"Traceback \(most recent call last\)|\bat [\w.$]+\([\w.]+\.java:\d+\)|goroutine \d+ \["),
     "a file path": re.compile(r"(?<![\w:/])/(?:usr|home|opt|root|app|workspace|var|tmp)/[\w./-]{3,}"),
@@ -24,7 +29,10 @@ _JSON = "application/json"
 
 
 def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActiveProbe]:
-    """Malformed, empty, bad shape, unknown model, oversized, unauthorised, cancelled: each once."""
+    """Malformed, empty, bad shape, unknown model, oversized, unauthorised, cancelled, repeated: each once.
+
+    Then an empty object to every other inference route and to every admin route, without credentials.
+    """
     probes = [
         _bad(asked, "malformed", b'{"model": "' + asked.model.encode()[:100] + b'", ', "JSON that breaks off"),
         _bad(asked, "empty", b"", "no body"),
@@ -44,7 +52,36 @@ def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActivePr
         probes.append(_probe(asked, "unauthorised", asked.route(), "a good request without credentials", reply))
     if asked.wire.framing is not None:
         probes.append(_cancelled(asked, metrics_url))
+        probes.append(_repeated(asked))
+    if keyed:
+        probes += [_bare(asked, "unauthorised_route", route) for route in asked.profile.inference_routes]
+    probes += [
+        _bare(asked, "admin", admin.route, admin.says) for admin in asked.profile.admin if admin.method == "post"
+    ]
     return probes
+
+
+def _bare(asked: Asked, kind: str, route: str, says: str = "") -> ActiveProbe:
+    """An empty object without credentials: it runs nothing, and the status tells whether the route would take more."""
+    path = route.replace("{model}", quote(asked.model, safe=""))
+    reply = asked.http.post(path, b"{}", credentials=False)
+    probe = _probe(asked, kind, path, "an empty object without credentials", reply)
+    return msgspec.structs.replace(probe, detail=says or probe.detail)
+
+
+def _repeated(asked: Asked) -> ActiveProbe:
+    """The same request twice at temperature 0: whether the answers are alike."""
+    route = asked.route()
+    body = body_for(asked.wire.name, asked.model, stream=False, prompt=_REPEATED, tokens=16)
+    body |= {"temperature": 0} if asked.wire.name.startswith("openai-") or asked.wire.name == "llama.cpp" else {}
+    if asked.wire.name == "ollama":
+        body["options"] = {**body.get("options", {}), "temperature": 0}
+    content = json.dumps(body).encode()
+    replies = [asked.http.post(route, content) for _ in range(2)]
+    texts = [answer_text(reply.json, "") if reply.status == 200 and reply.error is None else None for reply in replies]
+    probe = _probe(asked, "repeated", route, "the same request twice at temperature 0", replies[1])
+    same = None if None in texts or "" in texts else texts[0] == texts[1]
+    return msgspec.structs.replace(probe, same=same)
 
 
 def _bad(asked: Asked, kind: str, body: bytes, sent: str) -> ActiveProbe:

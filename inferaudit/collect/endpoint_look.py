@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -22,7 +22,7 @@ from inferaudit.facts.endpoint import (
 )
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.runtime_recognition import Recognition, json_values
-from inferaudit.runtime_registry import HealthRoute, Runtime
+from inferaudit.runtime_registry import AdminRoute, HealthRoute, Runtime
 
 Get = Callable[[str], Reply]
 Post = Callable[[str, bytes], Reply]
@@ -30,6 +30,8 @@ _INDEX = "/v2/repository/index"
 _MAX_MODELS = 200
 # Administration and inspection routes that serve as the runtime's own remote control; each is asked with one GET.
 _ADMIN_ROUTES = ("/docs", "/openapi.json")
+_ADMIN_TIMEOUT_S = 3.0  # a port that a firewall drops must not hold up the audit
+_FOREIGN = "https://inferaudit.invalid"
 
 
 def health(profile: Runtime, model: str, get: Get, scrub: Scrubber) -> list[HealthAnswer]:
@@ -209,13 +211,38 @@ def access(http: Http, profile: Runtime, plain: Any, replies: Mapping[str, Reply
         reply = known if known is not None and not keyed else http.get(route, credentials=False, timeout_s=10.0)
         scheme = scheme or reply.headers.get("www-authenticate")
         routes.append(RouteAccess(route=route, kind=kind, status=reply.status, open=_is_open(reply.status)))
+    for admin in profile.admin:
+        if admin.method == "get":
+            reply = http.get(_elsewhere(http.base, admin), credentials=False, timeout_s=_ADMIN_TIMEOUT_S)
+            where = admin.route if admin.port is None else f":{admin.port}{admin.route}"
+            routes.append(
+                RouteAccess(
+                    route=where, kind="admin", status=reply.status, open=_is_open(reply.status), says=admin.says
+                )
+            )
+    foreign = http.get("/v1/models", {"origin": _FOREIGN}, timeout_s=10.0).headers
+    allowed = foreign.get("access-control-allow-origin")
     inference = None
     if not keyed and isinstance(plain, PlainAnswer):
         inference = _is_open(plain.status)
         routes.append(RouteAccess(route=plain.route, kind="inference", status=plain.status, open=inference))
     return AuthAnswer(
-        credentials=keyed, inference_open=inference, routes=routes, scheme=scrub(scheme, 60) if scheme else None
+        credentials=keyed,
+        inference_open=inference,
+        routes=routes,
+        scheme=scrub(scheme, 60) if scheme else None,
+        cors_origin=scrub(allowed, 100) if allowed else None,
+        cors_credentials=foreign.get("access-control-allow-credentials", "").lower() == "true",
     )
+
+
+def _elsewhere(base: str, admin: AdminRoute) -> str:
+    """The URL of an admin route: on the API's port, or on its own port of the same host."""
+    if admin.port is None:
+        return admin.route
+    parts = urlsplit(base)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{admin.port}{admin.route}"
 
 
 def _is_open(status: int | None) -> bool | None:

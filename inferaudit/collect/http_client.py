@@ -140,9 +140,16 @@ class Http:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, path: str, *, credentials: bool = True, timeout_s: float | None = None) -> Reply:
+    def get(
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        credentials: bool = True,
+        timeout_s: float | None = None,
+    ) -> Reply:
         """``GET``; never raises."""
-        return self._whole("GET", path, None, {}, credentials, timeout_s or self.timeout_s)
+        return self._whole("GET", path, None, headers or {}, credentials, timeout_s or self.timeout_s)
 
     def post(
         self,

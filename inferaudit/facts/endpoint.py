@@ -187,29 +187,40 @@ class ConnectionAnswer(_Value, frozen=True):
 
 
 class RouteAccess(_Value, frozen=True):
-    """A route asked without credentials. `open` None = the answer tells neither way (404, 405, 5xx)."""
+    """A route asked without credentials. `open` None = the answer tells neither way (404, 405, 5xx).
+
+    `kind` is models, metrics, documentation, inference or admin; `says` what an admin route does.
+    """
 
     route: str
     kind: str
     status: int | None
     open: bool | None
+    says: str = ""
 
 
 class AuthAnswer(_Value, frozen=True):
-    """Who may call what. `credentials` = the audit had some; `inference_open` = a real request succeeded with none."""
+    """Who may call what. `credentials` = the audit had some; `inference_open` = a real request succeeded with none.
+
+    `cors_origin` is the Access-Control-Allow-Origin that a page of a foreign origin was answered with (None = none),
+    `cors_credentials` whether browsers may send cookies and keys along.
+    """
 
     credentials: bool
     inference_open: bool | None
     routes: list[RouteAccess]
     scheme: str | None = None
+    cors_origin: str | None = None
+    cors_credentials: bool = False
 
 
 class ActiveProbe(_Value, frozen=True):
     """One deliberately bad request, sent once. `status` None = no answer, see `error`.
 
-    `kind`: malformed, empty, bad_shape, unknown_model, oversized, unauthorised, cancelled. `freed` for cancelled: the
-    server's own count of running requests went back (None = it could not be told). `json` = the error body is JSON;
-    `leak` names what the answer gives away (a traceback, a path).
+    `kind`: malformed, empty, bad_shape, unknown_model, oversized, unauthorised, cancelled, repeated, and one for each
+    route without credentials: unauthorised_route, admin. `freed` for cancelled: the server's own count of running
+    requests went back (None = it could not be told). `same` for repeated: both answers are alike. `json` = the error
+    body is JSON; `leak` names what the answer gives away (a traceback, a path).
     """
 
     kind: str
@@ -222,6 +233,7 @@ class ActiveProbe(_Value, frozen=True):
     json: bool | None = None
     leak: str | None = None
     freed: bool | None = None
+    same: bool | None = None
     detail: str = ""
 
 
