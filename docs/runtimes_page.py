@@ -35,12 +35,26 @@ Redirects are not followed, nothing is retried, bodies and times are bounded, pr
 ### Golden requests
 
 `--golden FILE` takes a YAML or JSON list, or JSON lines. An item has a `prompt` or a `body` (the API's own request),
-and an `expect` of one or more of `contains`, `matches` (a pattern), `equals`, and `near`:
+and an `expect` of one or more of these; all that are given must hold:
+
+| key | holds when |
+|---|---|
+| `equals`, `contains`, `matches` | the text is this, has this in it, matches this pattern |
+| `schema` | the generated text, else the whole answer, is JSON that holds to this JSON Schema (a subset) |
+| `near` | the number at `path` is within `tolerance` of `value` |
+| `cosine` | the embedding's cosine with `vector` is `at_least` (0.999); `path` where the API has no usual place |
+| `label` | the class at `path`, or the one of the highest `score` in a list of them, `is` this |
+| `within` | the answer was whole in this time |
 
 ```yaml
 - {name: capital, prompt: "What is the capital of France?", expect: {contains: Paris}}
+- {name: extract, prompt: "Answer in JSON.", expect: {schema: {type: object, required: [total]}, within: 5s}}
+- {name: mood, body: {inputs: "I love it"}, expect: {label: {is: POSITIVE}}}
 - {name: score, body: {instances: [[1, 2, 3]]}, expect: {near: {path: predictions.0.0, value: 0.62, tolerance: 0.01}}}
 ```
+
+The score is the share of answers that are as expected, with its interval; its floor is the parameter `min_score` of
+`endpoint-golden`. Run the same file against the baseline and the candidate, and `diff` the reports.
 
 The first item's body is also the sample for APIs whose input nothing else tells.
 

@@ -240,8 +240,32 @@ def test_routes_are_asked_again_without_the_key() -> None:
     assert auth.credentials
     assert auth.inference_open is None
     assert {r.route: r.open for r in auth.routes} == {
-        "/v1/models": True, "/metrics": True, "/docs": None, "/openapi.json": None,
+        "/v1/models": True, "/metrics": True, "/docs": None, "/openapi.json": None, "/server_info": None,
     }  # fmt: skip
+
+
+def test_every_inference_route_is_tried_without_the_key_and_runs_nothing() -> None:
+    bodies = []
+
+    def invocations(body: bytes) -> bytes:
+        bodies.append(body)
+        return recorded("vllm-0.32/error_malformed_json")
+
+    with Replay({**SERVERS["vllm"], "POST /invocations": invocations}) as server:
+        plan = EndpointPlan(url=server.url, active=True, auth=HttpAuth(api_key_env="KEY"))
+        facts = collect_endpoint(plan, environ={"KEY": "k" * 20})
+    tried = {p.route: p.status for p in facts["endpoint.active"].value if p.kind == "unauthorised_route"}
+    assert tried["/invocations"] == 400
+    assert bodies == [b"{}"]
+    assert {"/v1/chat/completions", "/tokenize"} <= set(tried)
+
+
+def test_a_foreign_origin_is_asked_for_with_a_get() -> None:
+    answer = recorded("vllm-0.32/models").replace(b"\r\n\r\n", b"\r\nAccess-Control-Allow-Origin: *\r\n\r\n", 1)
+    with Replay({**SERVERS["vllm"], "GET /v1/models": answer}) as server:
+        assert collect(server)["endpoint.auth"].value.cors_origin == "*"
+    with Replay(SERVERS["vllm"]) as server:
+        assert collect(server)["endpoint.auth"].value.cors_origin is None
 
 
 def test_bad_requests_are_sent_once_each_and_only_when_asked_for() -> None:
@@ -260,14 +284,19 @@ def test_bad_requests_are_sent_once_each_and_only_when_asked_for() -> None:
 
     with Replay({**SERVERS["vllm"], "POST /v1/chat/completions": chat}) as server:
         facts = collect(server, active=True)
-    probes = {p.kind: p for p in facts["endpoint.active"].value}
+    sent = facts["endpoint.active"].value
+    assert [p.route for p in sent if p.kind == "admin"] == [
+        "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/collective_rpc",
+    ]  # fmt: skip
+    probes = {p.kind: p for p in sent if p.kind != "admin"}
     assert {kind: p.status for kind, p in probes.items()} == {
-        "malformed": 400, "empty": 400, "unknown_model": 404, "oversized": 400, "cancelled": 200,
+        "malformed": 400, "empty": 400, "unknown_model": 404, "oversized": 400, "cancelled": 200, "repeated": 200,
     }  # fmt: skip
     assert all(p.json for kind, p in probes.items() if kind != "cancelled")
+    assert probes["repeated"].same is True
     assert not any(p.leak for p in probes.values())
     assert probes["cancelled"].freed is True
-    assert len(server.posts()) == 2 + len(probes)
+    assert len(server.posts()) == 2 + len(sent) + 1  # one of them is sent twice
 
 
 def test_a_tensor_that_does_not_fill_its_shape_is_tried_once() -> None:
@@ -280,7 +309,7 @@ def test_a_tensor_that_does_not_fill_its_shape_is_tried_once() -> None:
         facts = collect(server, active=True)
     assert facts["endpoint.target"].value.model == "double"
     probes = {p.kind: p for p in facts["endpoint.active"].value}
-    assert set(probes) == {"malformed", "empty", "bad_shape", "unknown_model"}
+    assert set(probes) == {"malformed", "empty", "bad_shape", "unknown_model", "admin"}
     assert probes["bad_shape"].status == 500
 
 

@@ -1,8 +1,10 @@
 """Golden requests: a file of requests with what their answers must hold, each sent once.
 
 The file is a YAML or JSON list (or JSON lines) of items; an item has a `body` (the API's own request) or a `prompt`,
-optionally a `name`, and an `expect` of one or more of `contains`, `matches` (a pattern), `equals` and `near`
-(``{path: predictions.0.0, value: 1.5, tolerance: 0.01}``).
+optionally a `name`, and an `expect` of one or more of `contains`, `matches` (a pattern), `equals`, `near`
+(``{path: predictions.0.0, value: 1.5, tolerance: 0.01}``), `cosine` (``{vector: […], at_least: 0.99}``), `label`
+(``{path: predictions.0, is: cat}``), `schema` (JSON Schema of the generated text, else of the whole answer) and
+`within` (``500ms``).
 """
 
 from __future__ import annotations
@@ -18,13 +20,25 @@ import msgspec
 
 from inferaudit.collect.endpoint_stream import status_class
 from inferaudit.collect.endpoint_wire import body_for, error_text
+from inferaudit.collect.http_client import parse_json
 from inferaudit.errors import UsageError
 from inferaudit.facts.endpoint import GoldenResult
+from inferaudit.json_shape import mismatch, schema_error
+from inferaudit.units import parse_duration_s
 
 if TYPE_CHECKING:
     from inferaudit.collect.endpoint_requests import Asked
 
 MAX_ITEMS = 200
+_VECTOR_PATHS: tuple[tuple[int | str, ...], ...] = (
+    ("data", 0, "embedding"),
+    ("embedding",),
+    ("embeddings", 0),
+    ("outputs", 0, "data"),
+    (0, "embedding", 0),
+    (0, "embedding"),
+    (0,),
+)
 _TEXT_PATHS = (
     ("choices", 0, "message", "content"),
     ("choices", 0, "text"),
@@ -44,6 +58,21 @@ class Near(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tolerance: float = 1e-6
 
 
+class Cosine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An embedding whose cosine similarity with `vector` is at least `at_least`; `path` where the API has none."""
+
+    vector: list[float]
+    at_least: float = 0.999
+    path: str = ""
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"expected": "is"}):
+    """A classification: the value at `path`, or the label of the highest score where that is a list of them."""
+
+    expected: str | int
+    path: str = ""
+
+
 class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an answer must hold; all that is given must hold."""
 
@@ -51,6 +80,10 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     matches: str | None = None
     equals: str | None = None
     near: Near | None = None
+    cosine: Cosine | None = None
+    label: Label | None = None
+    schema: dict[str, Any] | None = None
+    within: str | None = None
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,9 +126,22 @@ def read_golden(path: str) -> Golden:
             re.compile(item.expect.matches or "")
         except re.error as error:
             raise UsageError(f"--golden {path}: item {at}: {error}") from error
+        if wrong := _wrong(item.expect):
+            raise UsageError(f"--golden {path}: item {at}: {wrong}")
     if not items or len(items) > MAX_ITEMS:
         raise UsageError(f"--golden {path}: 1 to {MAX_ITEMS} items, not {len(items)}")
     return Golden(tuple(items))
+
+
+def _wrong(expect: Expect) -> str | None:
+    """What of an expectation cannot be tested."""
+    if expect.schema is not None and (said := schema_error(expect.schema)) is not None:
+        return said
+    if expect.cosine is not None and not any(expect.cosine.vector):
+        return "cosine.vector is empty or all zeros"
+    if expect.within is not None:
+        parse_duration_s(expect.within)
+    return None
 
 
 def run_golden(asked: Asked, golden: Golden) -> list[GoldenResult]:
@@ -116,7 +162,7 @@ def _run(asked: Asked, item: Item, name: str) -> GoldenResult:
         )  # fmt: skip
     document = reply.json
     text = answer_text(document, reply.text)
-    passed = _holds(item.expect, text, document)
+    passed = _holds(item.expect, text, document, reply.ms)
     return GoldenResult(
         name=scrub(name, 80), passed=passed, expected=expected, observed=scrub(text), status=reply.status, ms=reply.ms
     )
@@ -131,7 +177,7 @@ def answer_text(document: Any, fallback: str) -> str:
     return fallback
 
 
-def _holds(expect: Expect, text: str, document: Any) -> bool:
+def _holds(expect: Expect, text: str, document: Any, ms: float | None) -> bool:
     checks = []
     if expect.contains is not None:
         checks.append(expect.contains.lower() in text.lower())
@@ -140,10 +186,57 @@ def _holds(expect: Expect, text: str, document: Any) -> bool:
     if expect.equals is not None:
         checks.append(text.strip() == expect.equals.strip())
     if expect.near is not None:
-        value = _at(document, tuple(int(s) if s.isdigit() else s for s in expect.near.path.split(".")))
+        value = _at(document, _steps(expect.near.path))
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         checks.append(number and abs(value - expect.near.value) <= expect.near.tolerance)
+    if expect.cosine is not None:
+        similarity = _similarity(expect.cosine, document)
+        checks.append(similarity is not None and similarity >= expect.cosine.at_least)
+    if expect.label is not None:
+        checks.append(_label(expect.label, text, document) == str(expect.label.expected))
+    if expect.schema is not None:
+        answer = parse_json(_unfenced(text))
+        # JSON has no value for "is no JSON"; null itself is one, and text that is none breaks any schema.
+        readable = answer is not None or _unfenced(text).strip() == "null"
+        checks.append(readable and mismatch(expect.schema, answer) is None)
+    if expect.within is not None:
+        checks.append(ms is not None and ms <= parse_duration_s(expect.within) * 1000)
     return all(checks)
+
+
+def _steps(path: str) -> tuple[int | str, ...]:
+    return tuple(int(step) if step.isdigit() else step for step in path.split("."))
+
+
+def _similarity(expect: Cosine, document: Any) -> float | None:
+    """Cosine of the answer's embedding with the golden one; None where it has none of that length."""
+    paths = [_steps(expect.path)] if expect.path else _VECTOR_PATHS
+    vector = next((v for path in paths if isinstance(v := _at(document, path), list)), None)
+    if vector is None or len(vector) != len(expect.vector):
+        return None
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in vector):
+        return None
+    length = math.hypot(*vector) * math.hypot(*expect.vector)
+    return math.fsum(a * b for a, b in zip(vector, expect.vector, strict=True)) / length if length else None
+
+
+def _label(expect: Label, text: str, document: Any) -> str:
+    """The label that the answer gives, as text."""
+    value = _at(document, _steps(expect.path)) if expect.path else document if isinstance(document, list) else text
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
+    if isinstance(value, list):
+        scored = [v for v in value if isinstance(v, dict) and isinstance(v.get("score"), int | float) and "label" in v]
+        value = max(scored, key=lambda v: v["score"])["label"] if scored else value[0] if len(value) == 1 else None
+    if isinstance(value, dict):
+        value = value.get("label")
+    return "" if value is None else str(value).strip()
+
+
+def _unfenced(text: str) -> str:
+    """Text without the fence that chat models put around JSON."""
+    found = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text[:1_000_000], re.DOTALL)
+    return found[1] if found else text
 
 
 def _at(document: Any, path: tuple[int | str, ...]) -> Any:
@@ -165,4 +258,12 @@ def _words(expect: Expect) -> str:
         said.append(f"equals {expect.equals[:60]!r}")
     if expect.near is not None:
         said.append(f"{expect.near.path[:60]} = {expect.near.value:g} ± {expect.near.tolerance:g}")
+    if expect.cosine is not None:
+        said.append(f"cosine ≥ {expect.cosine.at_least:g} with a vector of {len(expect.cosine.vector)}")
+    if expect.label is not None:
+        said.append(f"label {str(expect.label.expected)[:60]!r}")
+    if expect.schema is not None:
+        said.append("holds to its JSON Schema")
+    if expect.within is not None:
+        said.append(f"within {expect.within}")
     return " and ".join(said)

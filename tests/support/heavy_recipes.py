@@ -127,6 +127,11 @@ def _torchserve(home: Path, ports: Sequence[int]) -> list[str]:
     ]
 
 
+def _torchserve_environment(home: Path, folder: Path) -> dict[str, str]:
+    path = f"{home / 'bin'}:{os.environ['PATH']}"  # Java starts the first "python" on it
+    return {"PATH": path, "TMPDIR": str(folder)}  # where it keeps its process id: one server a folder
+
+
 # --- transformers serve
 
 
@@ -161,7 +166,7 @@ HEAVY: dict[str, Recipe] = {
         ("tiny",),
         "/ping",
         _torchserve_files,
-        lambda home, folder: {"PATH": f"{home / 'bin'}:{os.environ['PATH']}"},  # Java starts the first "python"
+        _torchserve_environment,
         ports=5,
         metrics_port=2,
         prepare=_torchserve_prepare,
