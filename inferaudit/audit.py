@@ -101,9 +101,11 @@ def collect(
     try:
         _join(futures)
         facts = _of_this_cluster(_take(futures, facts))
+        interruption.gentle = bool(plan.load or plan.chaos)
         if plan.load:
-            interruption.gentle = True
             facts |= _load(plan, facts, interruption.stop, progress, load_progress)
+        if plan.chaos and not interruption.stop.is_set():
+            facts |= _chaos(plan, facts, interruption.stop, progress)
     except (Interrupted, KeyboardInterrupt) as signal:
         interruption.stop.set()
         interruption.code = getattr(signal, "code", 130)
@@ -138,6 +140,15 @@ def _jobs(plan: CollectPlan, progress: Progress) -> dict[str, Callable[[], Facts
             return collect_endpoint(endpoint, progress)
 
         jobs["endpoint"] = ask_endpoint
+    if plan.replicas:
+        replicas = plan.replicas
+
+        def ask_replicas() -> Facts:
+            from inferaudit.collect.replicas import collect_replicas
+
+            return collect_replicas(replicas, progress)
+
+        jobs["replicas"] = ask_replicas
     if plan.gpu and plan.gpu.mode != "off":
         gpu = plan.gpu
 
@@ -197,6 +208,7 @@ _COLLECTOR_WORD = {
     "cluster": Scope.CLUSTER,
     "endpoint": Scope.ENDPOINT,
     "gpus": Scope.GPU,
+    "replicas": Scope.ENDPOINT,
     "prometheus": Scope.METRICS,
     "load": Scope.LOAD,
 }
@@ -235,6 +247,14 @@ def _load(
         except CollectError as error:
             loaded = _failed("load", str(error))
     return loaded | sampled
+
+
+def _chaos(plan: CollectPlan, facts: Facts, stop: threading.Event, progress: Progress) -> Facts:
+    """After everything else, for it disturbs the service: one pod goes, and the endpoint is watched."""
+    from inferaudit.collect.chaos import collect_chaos
+
+    assert plan.chaos is not None  # noqa: S101  # the caller looked
+    return collect_chaos(plan.chaos, facts, stop, progress)
 
 
 def _of_this_cluster(facts: Facts) -> Facts:
@@ -305,7 +325,7 @@ def _complete(facts: Facts, *, interrupted: bool) -> Facts:
     for name, spec in fact_specs().items():
         if name in complete or name == "policy" or name.startswith("manifests."):
             continue
-        if spec.scope is Scope.PROCESS:
+        if spec.scope is Scope.PROCESS or spec.opt_in:
             error = FactError(FactErrorKind.NOT_ASKED, f"not given: {spec.title}", source=name, remedy=spec.flag)
         elif interrupted:
             error = FactError(FactErrorKind.INTERRUPTED, "interrupted before it was read", source="the interruption")

@@ -42,8 +42,18 @@ def target_section(snapshot: Snapshot) -> dict[str, Any]:
             "confidence": runtime.confidence,
             "evidence": list(runtime.evidence),
         },
+        "reach": _reach(snapshot),
         "gpus": _gpus(snapshot),
     }
+
+
+def _reach(snapshot: Snapshot) -> dict[str, Any] | None:
+    """How the endpoint was reached; None where it was not."""
+    reach = _value(snapshot, "endpoint.reach")
+    if reach is None:
+        return None
+    keys = ("how", "service", "service_port", "pod", "pod_port", "reconnects", "note")
+    return {key: getattr(reach, key) for key in keys}
 
 
 def _gpus(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -32,7 +32,6 @@ class KubernetesPlan:
     kubeconfig: str = ""
     namespace: str = ""
     workload: str = ""
-    port_forward: bool = False
     call_timeout_s: float = 30.0
     total_timeout_s: float = 300.0
     page_size: int = 1000
@@ -52,7 +51,10 @@ class ManifestsPlan:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPlan:
-    """The running service from outside. `url` is the server's base."""
+    """The running service from outside. `url` is the server's base.
+
+    `name` is what findings call it where the URL's own host and port say nothing: behind a port-forward.
+    """
 
     url: str
     api: str = ""
@@ -62,6 +64,44 @@ class EndpointPlan:
     golden: str = ""
     auth: HttpAuth = field(default_factory=HttpAuth)
     timeout_s: float = 30.0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasPlan:
+    """Ready pods to ask one by one through the API server's proxy. `total`: how many there are, asked or not."""
+
+    kubernetes: KubernetesPlan
+    subject: str
+    namespace: str
+    pods: tuple[str, ...]
+    port: int
+    scheme: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosPlan:
+    """One pod to delete while requests go to `url`. Rate in requests/s; times in seconds. `owner_uid`: its controller.
+
+    `before_s` is watched first, then the pod goes, and it ends `after_s` after the recovery or at `limit_s`.
+    """
+
+    kubernetes: KubernetesPlan
+    subject: str
+    namespace: str
+    pod: str
+    pod_uid: str
+    owner_uid: str
+    replicas: int
+    ready: int
+    url: str
+    rate: float = 2.0
+    before_s: float = 5.0
+    after_s: float = 5.0
+    limit_s: float = 120.0
+    abrupt: bool = False
+    auth: HttpAuth = field(default_factory=HttpAuth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +208,5 @@ class CollectPlan:
     gpu: GpuPlan | None = None
     prometheus: PrometheusPlan | None = None
     load: LoadPlan | None = None
+    replicas: ReplicasPlan | None = None
+    chaos: ChaosPlan | None = None

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from inferaudit.errors import PolicyError, UsageError
 from inferaudit.evidence import names_file
@@ -126,6 +126,42 @@ class LoadSection(_Section):
     profiles: dict[str, list[LoadStage]] = {}
 
 
+class Chaos(_Section):
+    """What --chaos may do, and to which workloads; it deletes one pod. Without targets it does nothing."""
+
+    targets: tuple[str, ...] = Field((), description="Workloads as KIND/NAMESPACE/NAME; one pod of one may be deleted.")
+    rate: RateText = Field("2/s", description="Light requests sent meanwhile, at most 10/s.")
+    before: DurationText = Field("5s", description="How long the endpoint is watched first, at most 60s.")
+    recovery: DurationText = Field("2m", description="How long the recovery is waited for, at most 15m.")
+    abrupt: bool = Field(False, description="One second of grace for the pod instead of its own.")
+
+    @field_validator("targets")
+    @classmethod
+    def _whole_names(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        for each in targets:
+            parts = each.split("/")
+            if len(parts) != 3 or not all(parts) or "*" in each:
+                raise ValueError(
+                    f"{each!r} names no workload: write KIND/NAMESPACE/NAME, for example deployment/llm/chat"
+                )
+        return targets
+
+    @field_validator("rate", "before", "recovery")
+    @classmethod
+    def _bounded(cls, value: str, info: ValidationInfo) -> str:
+        parse, limit, words = _CHAOS_BOUNDS[str(info.field_name)]
+        if not 0 < parse(value) <= limit:
+            raise ValueError(f"{value} is out of bounds: above 0, at most {words}")
+        return value
+
+
+_CHAOS_BOUNDS: dict[str, tuple[Any, float, str]] = {
+    "rate": (parse_rate_per_s, 10.0, "10/s"),
+    "before": (parse_duration_s, 60.0, "60s"),
+    "recovery": (parse_duration_s, 900.0, "15m"),
+}
+
+
 class Gate(_Section):
     """What stops a launch."""
 
@@ -201,6 +237,7 @@ class Policy(_Section):
     skip: tuple[str, ...] = Field((), description="Checks to leave out: ids, groups, tags.")
     slo: dict[str, str | float] | Literal["template"] = {}
     load: LoadSection | None = None
+    chaos: Chaos = Chaos()
     gate: Gate = Gate()
     severity: dict[str, Severity] = {}
     parameters: dict[str, dict[str, Any]] = {}

@@ -21,11 +21,16 @@ from inferaudit.model import Check
 NAME = "inferaudit"
 _API = "rbac.authorization.k8s.io"
 _SECRETS = ("", "secrets")
-# What a flag asks for. Logs are read where they may be; the others create a connection to the pods.
+# What a flag asks for. Logs are read where they may be; the others take a connection to the pods, or a pod itself.
+# A port-forward over websockets is authorised as `get`, by newer servers as `create` as well.
 OPTIONAL: dict[str, tuple[Rbac, ...]] = {
     "logs": (Rbac("get", "pods/log", optional=True),),
-    "port-forward": (Rbac("create", "pods/portforward", optional=True),),
+    "port-forward": (
+        Rbac("create", "pods/portforward", optional=True),
+        Rbac("get", "pods/portforward", optional=True),
+    ),
     "proxy": (Rbac("get", "pods/proxy", optional=True),),
+    "chaos": (Rbac("delete", "pods", optional=True),),
 }
 
 Object = dict[str, Any]

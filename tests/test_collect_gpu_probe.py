@@ -322,9 +322,9 @@ def test_pod_security_that_refuses_is_named(gpu_service: ControlPlane, monkeypat
 
 @cluster
 def test_a_pod_that_cannot_be_removed_is_named(gpu_service: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    send = gpu_probe._send
+    send = ApiClient.send
     monkeypatch.setattr(gpu_probe, "_REMOVAL_S", 1.0)
-    monkeypatch.setattr(gpu_probe, "_send", lambda c, m, p, b: (403, b"") if m == "DELETE" else send(c, m, p, b))
+    monkeypatch.setattr(ApiClient, "send", lambda c, m, p, b: (403, b"") if m == "DELETE" else send(c, m, p, b))
     proposal = proposed(gpu_service)
     result = run_probe(replace(proposal, nodes=proposal.nodes[:1]), limit_s=1)
     (left,) = result.left_behind

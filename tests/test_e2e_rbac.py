@@ -157,7 +157,12 @@ def test_only_reading_verbs_and_secrets_by_name(account: tuple[ControlPlane, str
 def test_optional_roles_grant_nothing_until_bound(account: tuple[ControlPlane, str, list[dict[str, Any]]]) -> None:
     documents = account[2]
     unbound = granted(documents, bound=False) - granted(documents)
-    assert unbound == {("create", "", "pods/portforward"), ("get", "", "pods/proxy")}
+    assert unbound == {
+        ("create", "", "pods/portforward"),
+        ("get", "", "pods/portforward"),
+        ("get", "", "pods/proxy"),
+        ("delete", "", "pods"),
+    }
 
 
 def test_rules_for_kinds_that_are_not_served_are_left_out(

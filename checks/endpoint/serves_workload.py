@@ -2,23 +2,29 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, passed, unknown
 
-_OPTIONAL = ("workload.pods", "service.services", "service.ingresses", "service.routes", "service.gateways")
+_OBJECTS = ("workload.pods", "service.services", "service.ingresses", "service.routes", "service.gateways")
 
 
 @check(
     title="The endpoint that was asked is the workload's",
     severity=Severity.LOW,
     needs=("endpoint.target", "workload"),
-    optional=_OPTIONAL,
+    optional=(*_OBJECTS, "endpoint.reach"),
     remediation="Give --url the address of the workload's Service, Ingress or route: both halves are then one thing.",
     tags=("never-fails",),
 )
 def serves_workload(snapshot: Snapshot) -> Iterator[Judgement]:
     """A cluster audited here and an endpoint measured there prove nothing about each other.
 
-    The address counts as proven when it is that of a pod, a Service, an Ingress or a route of the workload.
+    The address counts as proven when it is that of a pod, a Service, an Ingress or a route of the workload, and when
+    the audit itself opened a port-forward to a pod of it.
     """
     target, workload = snapshot.fact("endpoint.target"), snapshot.fact("workload")
+    reach = snapshot.fact("endpoint.reach") if snapshot.error("endpoint.reach") is None else None
+    if reach is not None and reach.how == "port_forward" and reach.workload == workload.subject:
+        way = Evidence("endpoint.reach.pod", f"{reach.pod}:{reach.pod_port}", "a pod of the workload")
+        yield passed(target.subject, f"asked through a port-forward to pod {reach.pod}, port {reach.pod_port}", way)
+        return
     known = _addresses(snapshot, workload.namespace)
     seen = Evidence("endpoint.target.host", f"{target.host}:{target.port}", "an address of the workload's")
     how = known.get(target.host) or known.get(f"node-port:{target.port}")
@@ -31,7 +37,7 @@ def serves_workload(snapshot: Snapshot) -> Iterator[Judgement]:
 
 def _addresses(snapshot: Snapshot, namespace: str) -> dict[str, str]:
     """Host names and addresses of the workload with what they are; ``node-port:N`` for a port of the nodes."""
-    objects = {name: [] if snapshot.error(name) else snapshot.fact(name) for name in _OPTIONAL}
+    objects = {name: [] if snapshot.error(name) else snapshot.fact(name) for name in _OBJECTS}
     known: dict[str, str] = {}
     for pod in objects["workload.pods"]:
         for address in (pod.get("status") or {}).get("podIPs") or ():

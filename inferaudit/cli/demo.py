@@ -43,9 +43,10 @@ def demo(
     import tempfile
 
     from inferaudit.catalog import load_catalog
+    from inferaudit.cli.flags import Flags
     from inferaudit.cli.outputs import Output, deliver, verdict_line, write_text
     from inferaudit.cli.progress import Reporter
-    from inferaudit.cli.session import Flags, gather
+    from inferaudit.cli.session import gather
     from inferaudit.demo_server import demo_server
     from inferaudit.planning import overridden
     from inferaudit.policy import Policy
@@ -69,7 +70,7 @@ def demo(
                     "load": {"profile": "sla", "concurrency": 4, "duration": duration, "output_tokens": "16"},
                 },
             )
-            flags = Flags(manifests=(str(manifests),), yes=True)
+            flags = Flags(manifests=[str(manifests)], yes=True)
             collected = gather(flags, policy, reporter)
     dump(collected.snapshot, folder / "snapshot")
     report = audit_report(load_catalog(), load_snapshot(folder / "snapshot"), policy)

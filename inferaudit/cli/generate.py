@@ -76,7 +76,7 @@ def rbac(
     ] = "inferaudit",
     optional: Annotated[
         list[str] | None,
-        typer.Option("--with", help="Bind an optional Role too: logs, port-forward, proxy. May be repeated."),
+        typer.Option("--with", help="Bind an optional Role too: logs, port-forward, proxy, chaos. May be repeated."),
     ] = None,
     context: o.Context = "",
     kubeconfig: o.Kubeconfig = "",
@@ -139,13 +139,13 @@ def alerts(
     output: Out = None,
 ) -> None:
     """Alerting rules for the runtime's own metric names and the policy's objectives; burn rates are among them."""
+    from inferaudit.cli.flags import Flags
     from inferaudit.cli.generate_service import described_service, pairs
-    from inferaudit.cli.session import Flags
     from inferaudit.generate_alerts import alert_rules
     from inferaudit.rules_file import rules_text
 
     flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
-                  header_env=header_env or (), api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
     service = described_service(flags, runtime, job, name, runbook, gpus, freshness_metric)
     _write(rules_text(service, "alerts", alert_rules(service), kind, pairs(label)), output)
 
@@ -170,13 +170,13 @@ def slo_command(
     output: Out = None,
 ) -> None:
     """Recording rules and multi-window burn-rate alerts for the availability objective, and nothing else."""
+    from inferaudit.cli.flags import Flags
     from inferaudit.cli.generate_service import described_service, pairs
-    from inferaudit.cli.session import Flags
     from inferaudit.generate_slo import slo_rules
     from inferaudit.rules_file import rules_text
 
     flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
-                  header_env=header_env or (), api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
     service = described_service(flags, runtime, job, name, runbook)
     _write(rules_text(service, "slo", slo_rules(service), kind, pairs(label)), output)
 
@@ -200,12 +200,12 @@ def dashboard(
     output: Out = None,
 ) -> None:
     """A Grafana dashboard (JSON) for the runtime's own metric names, with the objectives as lines."""
+    from inferaudit.cli.flags import Flags
     from inferaudit.cli.generate_service import described_service
-    from inferaudit.cli.session import Flags
     from inferaudit.generate_dashboard import dashboard as dashboard_text
 
     flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
-                  header_env=header_env or (), api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
     _write(dashboard_text(described_service(flags, runtime, job, name, runbook, gpus)), output)
 
 

@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from inferaudit.cli.flags import Flags
 from inferaudit.cli.progress import Reporter
-from inferaudit.cli.session import Flags, effective_policy, header_pairs
+from inferaudit.cli.session import effective_policy, header_pairs
 from inferaudit.errors import UsageError
 from inferaudit.generators import Service
 from inferaudit.plan import HttpAuth
@@ -105,7 +106,7 @@ def _seen(url: str, metrics_url: str, auth: HttpAuth, reporter: Reporter) -> tup
 
 
 def _auth(flags: Flags) -> HttpAuth:
-    return HttpAuth(header_pairs(flags.header_env), flags.api_key_env, flags.ca, flags.insecure)
+    return HttpAuth(header_pairs(flags.header_env or ()), flags.api_key_env, flags.ca, flags.insecure)
 
 
 def _is_metric(text: str) -> bool:

@@ -38,9 +38,10 @@ def init(
 
     Without a target it writes the template. Objectives are proposed, not measured: settle them with the owner.
     """
+    from inferaudit.cli.flags import Flags
     from inferaudit.cli.outputs import write_text
     from inferaudit.cli.progress import Reporter
-    from inferaudit.cli.session import Flags, effective_policy, gather
+    from inferaudit.cli.session import effective_policy, gather
     from inferaudit.errors import UsageError
     from inferaudit.proposal import propose_policy
 
@@ -54,13 +55,13 @@ def init(
         kubeconfig=kubeconfig,
         namespace=namespace,
         workload=workload,
-        manifests=manifests or (),
+        manifests=manifests,
         url=url,
         api=api,
         model=model,
         gpus="off",
         load="off",
-        header_env=header_env or (),
+        header_env=header_env,
         api_key_env=api_key_env,
         ca=ca,
         insecure=insecure,

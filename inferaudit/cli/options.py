@@ -28,6 +28,14 @@ Manifests = Annotated[
     typer.Option("--manifests", help="YAML or JSON file, folder or glob; - is stdin.", rich_help_panel=TARGET),
 ]
 Url = Annotated[str, typer.Option("--url", help="Base URL of the serving endpoint.", rich_help_panel=TARGET)]
+PortForward = Annotated[
+    bool,
+    typer.Option(
+        "--port-forward",
+        help="Reach the workload through a port-forward to its Service, where no --url is given; not for load.",
+        rich_help_panel=TARGET,
+    ),
+]
 Api = Annotated[
     str,
     typer.Option(
@@ -58,6 +66,22 @@ DcgmUrl = Annotated[str, typer.Option("--dcgm", help="Metrics page of a DCGM exp
 Active = Annotated[
     bool,
     typer.Option("--active", help="Also send bad requests: malformed, oversized, … each once.", rich_help_panel=LOAD),
+]
+Replicas = Annotated[
+    bool,
+    typer.Option(
+        "--replicas",
+        help="Ask each ready pod by itself, through the API server's proxy: version, models, readiness.",
+        rich_help_panel=LOAD,
+    ),
+]
+Chaos = Annotated[
+    bool,
+    typer.Option(
+        "--chaos",
+        help="Delete one pod of the workload, if the policy's chaos: names it, and watch the endpoint.",
+        rich_help_panel=LOAD,
+    ),
 ]
 Golden = Annotated[str, typer.Option("--golden", help="JSONL of requests with expected answers.", rich_help_panel=LOAD)]
 Load = Annotated[
@@ -111,8 +135,15 @@ Hourly = Annotated[
 Yes = Annotated[
     bool,
     typer.Option(
-        "--yes", "-y", help="Do not ask before load on a remote address, nor before --gpus pods.", rich_help_panel=LOAD
+        "--yes",
+        "-y",
+        help="Do not ask before load on a remote address, --gpus pods or --chaos.",
+        rich_help_panel=LOAD,
     ),
+]
+SnapshotFile = Annotated[
+    Path,
+    typer.Option("--snapshot", help="The file to write; - prints facts as a line of JSON.", rich_help_panel=OUTPUT),
 ]
 SnapshotOut = Annotated[
     Path | None, typer.Option("--snapshot", help="Keep the snapshot in this file.", rich_help_panel=OUTPUT)

@@ -7,17 +7,19 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inferaudit.audit import Collected, Interruption, collect
 from inferaudit.catalog import Catalog, load_catalog
+from inferaudit.cli.flags import Flags
 from inferaudit.cli.gpu_probe import proposed_probe, run_proposal
 from inferaudit.cli.progress import Reporter
+from inferaudit.cli.reach import opened, settle, told
 from inferaudit.errors import UsageError
 from inferaudit.model import Check, Fact, Scope, Snapshot, Target
-from inferaudit.plan import HttpAuth
+from inferaudit.plan import CollectPlan, HttpAuth
 from inferaudit.planning import Asked, collect_plan, overridden, words
 from inferaudit.policy import Policy, load_policy, with_people
 from inferaudit.slo import parse_slo_flag
@@ -30,45 +32,12 @@ EXAMPLES = """nothing to audit: give a policy or a target. For example
   inferaudit run --url http://127.0.0.1:8000 --scope endpoint"""
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """The target flags of `run` and `collect`, as given; empty = not given."""
-
-    file: Path | None = None
-    context: str = ""
-    kubeconfig: str = ""
-    namespace: str = ""
-    workload: str = ""
-    manifests: Sequence[str] = ()
-    url: str = ""
-    api: str = ""
-    model: str = ""
-    metrics_url: str = ""
-    prometheus: str = ""
-    alertmanager: str = ""
-    gpus: str = "auto"
-    gpus_node: str = ""
-    dcgm: str = ""
-    probe_image: str = ""
-    active: bool = False
-    golden: str = ""
-    load: str = ""
-    slo: str = ""
-    hourly: float | None = None
-    yes: bool = False
-    checks: Sequence[Path] = ()
-    baseline: Path | None = None
-    header_env: Sequence[str] = ()
-    api_key_env: str = ""
-    ca: str = ""
-    insecure: bool = False
-    attestations: Sequence[Path] = ()
-    follow_links: bool = False
-    judge: Mapping[str, Any] = field(default_factory=dict)
-
-
 def judge_flags(
-    scope: str, phase: str, fail_on: str, select: Sequence[str] | None = None, skip: Sequence[str] | None = None
+    scope: str,
+    phase: str = "",
+    fail_on: str = "",
+    select: Sequence[str] | None = None,
+    skip: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The flags that override the policy's judgement, under the policy's own names."""
     return {
@@ -80,14 +49,14 @@ def judge_flags(
     }
 
 
-def effective_policy(flags: Flags, reporter: Reporter) -> Policy:
-    """The policy file (``./inferaudit.yaml`` where it exists) with the flags put over it."""
+def effective_policy(flags: Flags, reporter: Reporter, judge: Mapping[str, Any] | None = None) -> Policy:
+    """The policy file (``./inferaudit.yaml`` where it exists) with the flags put over it, `judge` among them."""
     path = flags.file
     if path is None and DEFAULT_POLICY.exists():
         path = DEFAULT_POLICY
         reporter.note(f"policy: {DEFAULT_POLICY}")
     policy = load_policy(path) if path else Policy()
-    policy = with_people(policy, flags.attestations, _base(flags))
+    policy = with_people(policy, flags.attestations or (), _base(flags))
     over: dict[str, Any] = {
         "target.context": flags.context,
         "target.namespace": flags.namespace,
@@ -99,7 +68,7 @@ def effective_policy(flags: Flags, reporter: Reporter) -> Policy:
         "target.prometheus": flags.prometheus,
         "target.alertmanager": flags.alertmanager,
         "cost.hourly_usd": flags.hourly,
-        **flags.judge,
+        **(judge or {}),
     }
     if flags.slo:
         current = {} if isinstance(policy.slo, str) else policy.slo
@@ -116,44 +85,59 @@ def catalog_for(policy: Policy, folders: Sequence[Path] | None, base: Path | Non
     return load_catalog([*own, *(folders or ())])
 
 
-def gather(flags: Flags, policy: Policy, reporter: Reporter, checks: Sequence[Check] | None = None) -> Collected:
-    """Collect what flags and policy ask for, and of the cluster what `checks` need; signals keep what was there."""
+def gather(
+    flags: Flags,
+    policy: Policy,
+    reporter: Reporter,
+    checks: Sequence[Check] | None = None,
+    known: Mapping[str, Fact] | None = None,
+) -> Collected:
+    """Collect what flags and policy ask for, and of the cluster what `checks` need; signals keep what was there.
+
+    `known` are facts that were read before.
+    """
     needs = None if checks is None else frozenset(n for c in checks for n in (*c.needs, *c.optional))
     asked = replace(_asked(flags, policy), needs=needs)
-    plan = collect_plan(policy, asked)
-    if not (plan.kubernetes or plan.manifests or plan.endpoint or plan.prometheus or flags.gpus in ("local", "dcgm")):
-        raise UsageError(EXAMPLES)
-    if flags.load not in ("", "off") and not plan.load:
+    _has_target(flags, collect_plan(policy, asked))
+    way = settle(flags, policy, asked, reporter)
+    plan = way.plan
+    if flags.load not in ("", "off") and not plan.load and "load.result" not in way.facts:
         raise UsageError("--load needs an endpoint: give --url URL")
     if plan.kubernetes:
         context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
         reporter.note(f"cluster: context {context or 'of the kubeconfig'}, namespace {namespace or 'of the context'}")
     if plan.load:
         _confirm_load(plan.load.url, flags, reporter)
-    extra: dict[str, Fact] = _process_facts(flags, policy)
+    extra: dict[str, Fact] = {**_process_facts(flags, policy), **(known or {})}
     target = Target(
         context=policy.target.context,
         namespace=policy.target.namespace,
         workload=policy.target.workload,
-        url=policy.target.url,
+        url=way.url,
         api=policy.target.api,
         model=policy.target.model,
     )
     proposal = proposed_probe(plan, flags.probe_image, reporter, yes=flags.yes)
     interruption = Interruption()
-    with _signals(interruption), reporter:
-        plan, probed = run_proposal(plan, proposal, reporter)
-        extra |= probed
-        return collect(
+    with _signals(interruption), reporter, opened(way, policy, asked, reporter) as reached:
+        plan, probed = run_proposal(reached.plan, proposal, reporter)
+        collected = collect(
             plan,
             target,
             policy.model_dump(mode="json"),
-            extra,
+            extra | reached.facts | dict(probed),
             now=_now,
             progress=reporter.step,
             load_progress=reporter.load,
             interruption=interruption,
         )
+    return told(collected, way, reached.tunnel)
+
+
+def _has_target(flags: Flags, plan: CollectPlan) -> None:
+    asked = flags.port_forward or flags.replicas or flags.chaos or flags.gpus in ("local", "dcgm")
+    if not (plan.kubernetes or plan.manifests or plan.endpoint or plan.prometheus or asked):
+        raise UsageError(EXAMPLES)
 
 
 def with_history(snapshot: Snapshot, policy: Policy, store: str) -> Snapshot:
@@ -190,14 +174,14 @@ def _asked(flags: Flags, policy: Policy) -> Asked:
     return Asked(
         kubeconfig=flags.kubeconfig,
         use_cluster=bool(target.context or named),
-        manifests=tuple(flags.manifests),
-        stdin=sys.stdin.read() if "-" in flags.manifests else None,
+        manifests=tuple(flags.manifests or ()),
+        stdin=sys.stdin.read() if "-" in (flags.manifests or ()) else None,
         gpus=flags.gpus,
         gpus_node=flags.gpus_node,
         dcgm_url=flags.dcgm,
         active=flags.active,
         golden=flags.golden,
-        auth=HttpAuth(header_pairs(flags.header_env), flags.api_key_env, flags.ca, flags.insecure),
+        auth=HttpAuth(header_pairs(flags.header_env or ()), flags.api_key_env, flags.ca, flags.insecure),
     )
 
 
@@ -219,13 +203,17 @@ def _base(flags: Flags) -> Path:
 def _process_facts(flags: Flags, policy: Policy) -> dict[str, Fact]:
     from inferaudit.collect.attestations import collect_attestations
 
-    facts = collect_attestations(policy.attestations, _base(flags), follow=flags.follow_links)
-    if flags.baseline:
-        from inferaudit.report_file import load_report
+    return collect_attestations(policy.attestations, _base(flags), follow=flags.follow_links)
 
-        failures = [f for f in load_report(flags.baseline).data["findings"] if f["outcome"] == "fail"]
-        facts["process.baseline"] = Fact([f["fingerprint"] for f in failures])
-    return facts
+
+def baseline_facts(report: Path | None) -> dict[str, Fact]:
+    """What failed in an earlier report; nothing without one."""
+    if report is None:
+        return {}
+    from inferaudit.report_file import load_report
+
+    failures = [f for f in load_report(report).data["findings"] if f["outcome"] == "fail"]
+    return {"process.baseline": Fact([f["fingerprint"] for f in failures])}
 
 
 def _confirm_load(url: str, flags: Flags, reporter: Reporter) -> None:

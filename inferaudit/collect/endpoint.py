@@ -175,7 +175,7 @@ class _Audit:
         api, api_source = self._api(profile)
         model, model_source = self._model(served)
         target = EndpointTarget(
-            subject=f"endpoint/{place.authority}",
+            subject=f"endpoint/{plan.name or place.authority}",
             url=place.base if rpc is None else place.base.replace("http", "grpc", 1),
             host=place.host,
             port=place.port,
@@ -305,7 +305,7 @@ def _down(plan: EndpointPlan, place: Place, connected: Connected, reason: str) -
     facts = _everything(FactError(FactErrorKind.FAILED, reason, place.origin, remedy=remedy))
     facts["endpoint.target"] = Fact(
         EndpointTarget(
-            subject=f"endpoint/{place.authority}",
+            subject=f"endpoint/{plan.name or place.authority}",
             url=place.base,
             host=place.host,
             port=place.port,

@@ -140,7 +140,7 @@ def _look(
         progress(f"GPU probe: starting {space}/{name} on {node.name}")
         pod = probe_pod(name, run, space, node, proposal.image, runtime_class=proposal.runtime_class)
         created.append(name)
-        status, body = _send(client, "POST", f"/api/v1/namespaces/{space}/pods", pod)
+        status, body = client.send("POST", f"/api/v1/namespaces/{space}/pods", pod)
         if 200 <= status < 300:
             waiting[name] = node
             continue
@@ -193,31 +193,12 @@ def _remove(client: ApiClient, space: str, names: list[str], left: list[str]) ->
             path = f"/api/v1/namespaces/{space}/pods/{name}"
             # A kubelet that does not answer would keep the object for ever: then it goes without its word.
             options = {"gracePeriodSeconds": 1 if passed < _REMOVAL_S / 2 else 0}
-            status, _ = _send(client, "DELETE", path, options)
+            status, _ = client.send("DELETE", path, options)
             if status == 404:
                 pending.remove(name)
         if pending:
             time.sleep(0.3)
     left += [f"{space}/{name}" for name in pending]
-
-
-def _send(client: ApiClient, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
-    """One call that changes something; status 0 where no answer came. Never retried: a create might count twice."""
-    import urllib3
-
-    try:
-        response = client.pool.request(
-            method,
-            client.url + path,
-            body=msgspec.json.encode(body),
-            headers={**client.headers(), "Content-Type": "application/json", "User-Agent": "inferaudit"},
-            timeout=urllib3.Timeout(connect=10.0, read=client.call_timeout_s),
-            retries=False,
-            redirect=False,
-        )
-    except urllib3.exceptions.HTTPError as error:
-        return 0, str(error).encode()
-    return int(response.status), bytes(response.data)
 
 
 def _has_runtime_class(client: ApiClient) -> bool:

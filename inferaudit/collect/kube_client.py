@@ -81,6 +81,8 @@ class Asked:
 class ApiClient:
     """Reads one API server. Safe to use from several threads. `namespace` is the context's own, "" where it has none.
 
+    `settings` is the official client's configuration, for what only that client can do (websockets).
+
     Once the server was unreachable or refused the credentials, every later call fails at once with the same error.
     """
 
@@ -92,6 +94,7 @@ class ApiClient:
     page_size: int
     pool: Any
     headers: Callable[[], Mapping[str, str]]
+    settings: Any = None
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     dead: ApiError | None = None
@@ -126,6 +129,24 @@ class ApiClient:
                 raise self._refusal(status, body, asked)
             self.sleep(min(wait, _MAX_WAIT_S))
         raise AssertionError("unreachable")  # pragma: no cover
+
+    def send(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
+        """One call that changes something; status 0 where no answer came. Never retried: it might count twice."""
+        import urllib3
+
+        try:
+            response = self.pool.request(
+                method,
+                self.url + path,
+                body=msgspec.json.encode(body),
+                headers={**self.headers(), "Content-Type": "application/json", "User-Agent": "inferaudit"},
+                timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=self.call_timeout_s),
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            return 0, _cause(error).encode()
+        return int(response.status), bytes(response.data)
 
     def items(
         self,
@@ -330,6 +351,7 @@ def _client(plan: KubernetesPlan, settings: Any, context: str, namespace: str) -
         page_size=plan.page_size,
         pool=pool,
         headers=headers,
+        settings=settings,
     )
 
 

@@ -36,7 +36,8 @@ class Codec:
 class FactSpec:
     """A fact by name. `type` is what msgspec decodes it into; `live` facts cannot come from manifests.
 
-    `flag` is what a user adds to have it collected, `title` says what it is in words.
+    `flag` is what a user adds to have it collected, `title` says what it is in words. `opt_in`: gathered only when
+    asked for; when it was not, that blocks no launch.
     """
 
     name: str
@@ -47,3 +48,4 @@ class FactSpec:
     flag: str = ""
     rbac: tuple[Rbac, ...] = ()
     codec: Codec | None = None
+    opt_in: bool = False

@@ -185,9 +185,18 @@ def subject_line(document: Document) -> str:
         str(service.get("name") or ""),
         "/".join(str(target[k]) for k in ("context", "namespace", "workload") if target.get(k)),
         str(target.get("url") or ""),
+        reach_words(target.get("reach")),
         str(target.get("model") or ""),
     ]
     return " · ".join(dict.fromkeys(p for p in parts if p)) or "no target was given"
+
+
+def reach_words(reach: Any) -> str:
+    """The way to the endpoint where its URL does not tell it: through a port-forward, and to which pod."""
+    if not isinstance(reach, Mapping) or reach.get("how") != "port_forward":
+        return ""
+    service = f" of Service {reach.get('service')}" if reach.get("service") else ""
+    return f"port-forward to pod {reach.get('pod')}, port {reach.get('pod_port')}{service}"
 
 
 def value_text(value: Any) -> str:
