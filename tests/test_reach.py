@@ -1,0 +1,320 @@
+"""The way to the endpoint on a real API server: what is found, what is refused, and what each refusal says.
+
+KWOK's pods run nothing, so that nothing can be forwarded to: tests/test_reach_node.py has the pods that answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+from support.cluster import ControlPlane
+
+from inferaudit.cli.collect import collect
+from inferaudit.cli.flags import Flags
+from inferaudit.cli.run import run
+from inferaudit.collect.chaos import chaos_words, propose_chaos
+from inferaudit.collect.port_forward import ForwardError, port_forward
+from inferaudit.collect.reach import Surroundings, in_cluster, look_around
+from inferaudit.collect.replicas import collect_replicas
+from inferaudit.degradation import loss
+from inferaudit.errors import PolicyError
+from inferaudit.facts.reach import ChaosRequest, Degradation
+from inferaudit.model import FactError, FactErrorKind
+from inferaudit.plan import ChaosPlan, HttpAuth, KubernetesPlan, ReplicasPlan
+from inferaudit.policy import load_policy
+from inferaudit.serving_address import Address
+
+SUBJECT = "deployment/llm-prod/chat"
+
+
+def cluster(test: Any) -> Any:
+    for mark in (pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(180)):
+        test = mark(test)
+    return test
+
+
+def cli(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inferaudit.cli.app", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=dict(os.environ), cwd=cwd)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+# The options of the verbs that collect.
+
+
+@pytest.mark.parametrize("command", [run, collect])
+def test_every_option_of_the_target_is_one_of_run_and_of_collect(command: Any) -> None:
+    given = inspect.signature(command).parameters
+    hints = get_type_hints(Flags, include_extras=True)
+    for field in dataclasses.fields(Flags):
+        assert given[field.name].annotation == hints[field.name]
+        assert given[field.name].default == field.default
+
+
+# From inside.
+
+
+def test_inside_is_where_a_pods_account_is_and_nothing_else_was_given(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    inside = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert not in_cluster(KubernetesPlan(), inside, token)
+    token.write_text("x")
+    assert in_cluster(KubernetesPlan(), inside, token)
+    assert not in_cluster(KubernetesPlan(), {}, token)
+    assert not in_cluster(KubernetesPlan(context="prod"), inside, token)
+    assert not in_cluster(KubernetesPlan(kubeconfig="k"), inside, token)
+    assert not in_cluster(KubernetesPlan(), {**inside, "KUBECONFIG": "k"}, token)
+
+
+# What --chaos may do.
+
+
+def pod(name: str, owner: str = "rs-1") -> dict[str, Any]:
+    owners = [{"kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}] if owner else []
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "ownerReferences": owners}}
+
+
+def around(*pods: dict[str, Any], replicas: int | None = 2) -> Surroundings:
+    return Surroundings(KubernetesPlan(), SUBJECT, "llm-prod", replicas, pods, Address(8000, "http", "chat", 80))
+
+
+def proposed(seen: Surroundings, targets: tuple[str, ...] = (SUBJECT,), url: str = "http://chat") -> Any:
+    return propose_chaos(seen, targets, url, HttpAuth())
+
+
+@pytest.mark.parametrize(
+    ("seen", "targets", "url", "why"),
+    [
+        (
+            around(pod("a"), pod("b")),
+            ("deployment/llm-prod/other",),
+            "http://chat",
+            "chaos.targets names deployment/llm",
+        ),
+        (around(pod("a"), pod("b")), (), "http://chat", "chaos.targets names nothing"),
+        (around(pod("a"), pod("b")), (SUBJECT,), "", "no endpoint would be watched"),
+        (around(pod("a"), replicas=1), (SUBJECT,), "http://chat", "fewer than two replicas (1 wanted, 1 ready)"),
+        (around(pod("a")), (SUBJECT,), "http://chat", "fewer than two replicas (2 wanted, 1 ready)"),
+        (around(pod("a"), pod("b"), replicas=None), (SUBJECT,), "http://chat", "fewer than two replicas (None wanted"),
+        (around(pod("a", ""), pod("b", "")), (SUBJECT,), "http://chat", "no controller that would bring one back"),
+        (around(pod("a", "rs-1"), pod("b", "rs-2")), (SUBJECT,), "http://chat", "a rollout is under way"),
+    ],
+)
+def test_what_is_not_deleted(seen: Surroundings, targets: tuple[str, ...], url: str, why: str) -> None:
+    error = proposed(seen, targets, url)
+    assert isinstance(error, FactError)
+    assert why in error.reason
+    assert "no pod of deployment/llm-prod/chat was deleted" in error.reason
+    assert error.kind is FactErrorKind.NO_TARGET
+
+
+def test_one_pod_is_named_before_it_is_deleted() -> None:
+    plan = proposed(around(pod("old", "rs-0"), pod("a"), pod("b"), replicas=3))
+    assert isinstance(plan, ChaosPlan)
+    assert (plan.pod, plan.pod_uid, plan.owner_uid, plan.ready) == ("a", "uid-a", "rs-1", 2)
+    words = chaos_words(plan)
+    for said in (
+        "deletes pod a in namespace llm-prod",
+        "one of 2 ready",
+        "at most 2 small requests/s",
+        "at most 120 s",
+    ):
+        assert said in words
+
+
+@pytest.mark.parametrize(
+    ("chaos", "said"),
+    [
+        ("{targets: [chat]}", "'chat' names no workload: write KIND/NAMESPACE/NAME"),
+        ("{targets: ['deployment/llm/*']}", "names no workload"),
+        ("{targets: [deployment//chat]}", "names no workload"),
+        ("{rate: 50/s}", "50/s is out of bounds: above 0, at most 10/s"),
+        ("{rate: 0/s}", "out of bounds"),
+        ("{recovery: 1h}", "1h is out of bounds: above 0, at most 15m"),
+        ("{before: 5m}", "5m is out of bounds: above 0, at most 60s"),
+        ("{target: [deployment/llm/chat]}", "did you mean 'targets'?"),
+    ],
+)
+def test_the_policys_chaos_is_validated(tmp_path: Path, chaos: str, said: str) -> None:
+    path = tmp_path / "inferaudit.yaml"
+    path.write_text(f"service: {{name: chat}}\nchaos: {chaos}\n")
+    with pytest.raises(PolicyError, match=r"inferaudit\.yaml:2: chaos\.") as raised:
+        load_policy(path)
+    assert said in str(raised.value)
+
+
+def watched(*requests: ChaosRequest) -> Degradation:
+    return Degradation(
+        subject=SUBJECT, pod="a", url="http://chat", route="/v1/completions", replicas=2, ready=2, rate_per_s=2.0,
+        abrupt=False, limit_s=120.0, recovery_s=3.0, requests=list(requests),
+    )  # fmt: skip
+
+
+def test_a_loss_in_figures() -> None:
+    none = loss(watched())
+    assert (none.sent, none.ratio, none.p50_ms, none.p50_before_ms, none.last_error_s) == (0, None, None, None, None)
+    seen = loss(
+        watched(
+            ChaosRequest(at_s=-1.0, ms=10.0, status=200),
+            ChaosRequest(at_s=-0.5, ms=30.0, status=500, error="http_5xx"),
+            ChaosRequest(at_s=0.0, ms=40.0, status=200),
+            ChaosRequest(at_s=0.5, ms=None, error="refused"),
+            ChaosRequest(at_s=1.0, ms=900.0, status=503, error="http_503"),
+            ChaosRequest(at_s=1.5, ms=None, error="refused"),
+            ChaosRequest(at_s=2.0, ms=60.0, status=200),
+        )
+    )
+    assert (seen.sent, seen.errors, seen.worst, seen.last_error_s) == (5, 3, "refused", 1.5)
+    assert (seen.p50_before_ms, seen.p50_ms, seen.max_ms) == (10.0, 40.0, 60.0)  # failed ones are no latencies
+
+
+# On a real API server.
+
+WORKLOAD = ("-n", "llm-prod", "--workload", "deployment/chat")
+
+
+def plan(plane: ControlPlane, kubeconfig: Path | None = None) -> KubernetesPlan:
+    return KubernetesPlan(
+        kubeconfig=str(kubeconfig or plane.kubeconfig), namespace="llm-prod", workload="deployment/chat"
+    )
+
+
+def seen_in(plane: ControlPlane, kubeconfig: Path | None = None) -> Surroundings:
+    found = look_around(plan(plane, kubeconfig))
+    assert isinstance(found, Surroundings), found
+    return found
+
+
+@cluster
+def test_the_service_and_its_ready_pods_are_found(gpu_service: ControlPlane) -> None:
+    found = seen_in(gpu_service)
+    assert found.subject == SUBJECT
+    assert len(found.ready) == found.replicas
+    assert isinstance(found.address, Address)
+    service = gpu_service.get("service", found.address.service, "-n", "llm-prod")
+    assert found.address.service_port in [port["port"] for port in service["spec"]["ports"]]
+
+
+@cluster
+def test_a_node_that_forwards_nothing_is_one_clear_error(gpu_service: ControlPlane, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    flags = ("--kubeconfig", gpu_service.kubeconfig, "--port-forward", "--scope", "endpoint", "--no-progress")
+    done = cli("run", *WORKLOAD, *flags, "-o", f"json={out}")
+    report = json.loads(out.read_text())
+    gates = [f["message"] for f in report["findings"] if f["gates"]]
+    assert len(gates) == 1, gates
+    assert "port-forward" in gates[0]
+    assert (done.returncode, report["verdict"], report["target"]["reach"]) == (3, "INCOMPLETE", None)
+
+
+@cluster
+def test_an_account_that_may_not_forward(gpu_service: ControlPlane) -> None:
+    config = gpu_service.kubeconfig_for("auditor-full", "audit")
+    found = seen_in(gpu_service, config)
+    assert isinstance(found.address, Address)
+    with pytest.raises(ForwardError) as raised, port_forward(found, found.address, lambda _: None):
+        pass
+    error = raised.value.error
+    assert (error.kind, error.verb, error.resource) == (FactErrorKind.DENIED, "create", "pods/portforward")
+    assert error.reason == "may not create pods/portforward in llm-prod: forbidden"
+
+
+@cluster
+def test_replicas_that_do_not_answer_cost_their_own_answers(gpu_service: ControlPlane) -> None:
+    found = seen_in(gpu_service)
+    assert isinstance(found.address, Address)
+    asked = ReplicasPlan(plan(gpu_service), SUBJECT, "llm-prod", found.names, found.address.pod_port, "http", 2)
+    fact = collect_replicas(asked)["endpoint.replicas"]
+    assert fact.error is None
+    assert [answer.pod for answer in fact.value.answers] == list(found.names)
+    assert all(answer.error for answer in fact.value.answers), fact.value
+
+
+@cluster
+def test_replicas_denied_is_opt_in_evidence_that_nobody_gave(gpu_service: ControlPlane) -> None:
+    config = gpu_service.kubeconfig_for("auditor-full", "audit")
+    asked = ReplicasPlan(plan(gpu_service, config), SUBJECT, "llm-prod", ("any",), 8000, "http", 1)
+    error = collect_replicas(asked)["endpoint.replicas"].error
+    assert error is not None
+    assert (error.kind, error.verb, error.resource) == (FactErrorKind.NOT_ASKED, "get", "pods/proxy")
+    assert "may not get pods/proxy in llm-prod" in error.reason
+
+
+@cluster
+def test_load_through_a_port_forward_is_refused_with_advice(gpu_service: ControlPlane, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    flags = ("--kubeconfig", gpu_service.kubeconfig, "--port-forward", "--load", "smoke", "--no-progress")
+    done = cli("run", *WORKLOAD, *flags, "--scope", "load", "-o", f"json={out}")
+    report = json.loads(out.read_text())
+    (said,) = [f["message"] for f in report["findings"] if f["check"] == "audit-scope"]
+    assert "it would measure the tunnel" in said
+    assert "inside the cluster" in said
+    assert report["benchmark"] is None
+    assert done.returncode == 3
+
+
+@cluster
+def test_nothing_is_deleted_without_a_yes(gpu_service: ControlPlane, tmp_path: Path) -> None:
+    before = {pod["metadata"]["uid"] for pod in gpu_service.get("pods", "-n", "llm-prod")["items"]}
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(yaml.safe_dump({"chaos": {"targets": [SUBJECT]}}))
+    flags = ("--kubeconfig", gpu_service.kubeconfig, "--url", "http://127.0.0.1:1", "--chaos")
+    done = cli("run", *WORKLOAD, *flags, "-f", policy)
+    assert done.returncode == 2
+    assert "--chaos deletes pod chat-" in done.stderr
+    assert "--chaos needs --yes: it deletes a pod" in done.stderr
+    assert before == {pod["metadata"]["uid"] for pod in gpu_service.get("pods", "-n", "llm-prod")["items"]}
+
+
+@cluster
+def test_nothing_is_deleted_when_the_endpoint_does_not_answer(gpu_service: ControlPlane, tmp_path: Path) -> None:
+    before = {pod["metadata"]["uid"] for pod in gpu_service.get("pods", "-n", "llm-prod")["items"]}
+    policy, out = tmp_path / "policy.yaml", tmp_path / "report.json"
+    policy.write_text(yaml.safe_dump({"chaos": {"targets": [SUBJECT]}, "scope": ["endpoint"]}))
+    flags = ("--kubeconfig", gpu_service.kubeconfig, "--url", "http://127.0.0.1:1", "--chaos", "--yes")
+    done = cli("run", *WORKLOAD, *flags, "-f", policy, "--no-progress", "-o", f"json={out}")
+    assert done.returncode == 3
+    found = [f["message"] for f in json.loads(out.read_text())["findings"] if f["check"] == "endpoint-degradation"]
+    assert "did not answer a real request, so nothing was deleted" in found[0]
+    assert before == {pod["metadata"]["uid"] for pod in gpu_service.get("pods", "-n", "llm-prod")["items"]}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--port-forward",), "--port-forward needs a cluster: give -n and --workload"),
+        (("--replicas", "--url", "http://127.0.0.1:1"), "--replicas needs a cluster"),
+        (("--chaos", "-n", "a"), "--chaos needs chaos.targets in the policy"),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path: Path, flags: tuple[str, ...], said: str) -> None:
+    done = cli("run", *flags, cwd=tmp_path)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(yaml.safe_dump({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "c", "user": {"token": "invented"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+    }))  # fmt: skip
+    out = tmp_path / "report.json"
+    done = cli(
+        "run", *WORKLOAD, "--kubeconfig", config, "--port-forward", "--scope", "cluster,endpoint", "-o", f"json={out}"
+    )
+    assert done.returncode == 3, done.stderr
+    gates = [f["message"] for f in json.loads(out.read_text())["findings"] if f["gates"]]
+    assert len(gates) == 1, gates  # one cause, for cluster and endpoint together
+    assert "cannot be reached" in gates[0]
