@@ -210,13 +210,13 @@ def _not_connected(client: ApiClient, namespace: str, pod: str, port: int, said:
     status = re.search(r"[Hh]andshake status (\d{3})", said)
     code = int(status.group(1)) if status else None
     told = re.search(r'"message":\s*"((?:[^"\\]|\\.)*)"', said)
-    text = _line(told.group(1) if told else said.partition(" -+-+-")[0])
+    text = _line((told.group(1) if told else said.partition(" -+-+-")[0]).replace("\\", ""))
     where = {"source": client.source, "verb": "create", "resource": "pods/portforward", "namespace": namespace}
     if code in (401, 403):
         reason = f"may not create pods/portforward in {namespace}: forbidden"
         remedy = "inferaudit generate rbac --with port-forward, or give --url URL"
         return ForwardError(FactError(FactErrorKind.DENIED, reason, remedy=remedy, **where))
-    if code == 404:
+    if code == 404 and not text:
         text = "it is gone"
     reason = f"no port-forward to pod {pod}, port {port}, in {namespace}: {text or 'no connection'}"
     # What no status explains (the node is gone, the kubelet does not answer) may be this pod's own trouble as well.
