@@ -347,7 +347,7 @@ spec:
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lossy(gpu_service: ControlPlane) -> Iterator[ControlPlane]:
     gpu_service.apply(APART)
     gpu_service.kubectl("rollout", "status", "deployment/chat", "-n", "lossy", "--timeout=60s")
