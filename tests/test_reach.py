@@ -1,17 +1,21 @@
 """The way to the endpoint on a real API server: what is found, what is refused, and what each refusal says.
 
-KWOK's pods run nothing, so that nothing can be forwarded to: tests/test_reach_node.py has the pods that answer.
+KWOK's pods run nothing; a port-forward to them is led to a server here. tests/test_reach_node.py has pods that answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import http.client
 import inspect
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -19,13 +23,15 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 from support.cluster import ControlPlane
-from support.llamacpp import start_llamacpp
+from support.llamacpp import start_llamacpp, write_tiny_gguf
+from support.processes import Processes
+from support.servers import ask, is_ready
 
 from inferaudit.cli.collect import collect
 from inferaudit.cli.flags import Flags
 from inferaudit.cli.run import run
 from inferaudit.collect.chaos import chaos_words, propose_chaos
-from inferaudit.collect.port_forward import ForwardError, port_forward
+from inferaudit.collect.port_forward import MAX_CONNECTIONS, ForwardError, port_forward
 from inferaudit.collect.reach import Surroundings, in_cluster, look_around
 from inferaudit.collect.replicas import collect_replicas
 from inferaudit.degradation import loss
@@ -410,3 +416,201 @@ def test_ctrl_c_during_the_watch_keeps_what_was_seen(lossy: ControlPlane, tmp_pa
     assert error is not None
     assert "interrupted before anything was deleted" in error.reason
     assert uids(lossy) == before
+
+
+# A port-forward through a real API server and KWOK's kubelet, which leads port 8000 of its pods to a llama.cpp here.
+
+TUNNEL = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: tunnel}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: chat, namespace: tunnel}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: chat}}
+  template:
+    metadata: {labels: {app: chat}}
+    spec:
+      tolerations: [{operator: Exists}]
+      containers:
+      - {name: server, image: "ghcr.io/ggml-org/llama.cpp:server-b6900", ports: [{name: http, containerPort: 8000}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: chat, namespace: tunnel}
+spec: {selector: {app: chat}, ports: [{name: http, port: 80, targetPort: http}]}
+"""
+THERE = ("-n", "tunnel", "--workload", "deployment/chat")
+
+
+@pytest.fixture(scope="module")
+def tunnel(gpu_service: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    folder = tmp_path_factory.mktemp("tunnel")
+    gpu_service.apply(TUNNEL)
+    gpu_service.kubectl("rollout", "status", "deployment/chat", "-n", "tunnel", "--timeout=60s")
+    write_tiny_gguf(folder / "tiny.gguf")
+    processes = Processes(folder)
+    program = [
+        "-m",
+        "inferaudit.demo_server",
+        "--model",
+        str(folder / "tiny.gguf"),
+        "--port",
+        str(gpu_service.forwarded),
+    ]
+    processes.start("llamacpp", Path(sys.executable), *program)
+    try:
+        processes.until("llama.cpp ready", lambda: is_ready(f"http://127.0.0.1:{gpu_service.forwarded}/health"))
+        yield gpu_service
+    finally:
+        processes.stop()
+        gpu_service.kubectl("delete", "namespace", "tunnel", "--wait=false")
+
+
+def there(plane: ControlPlane) -> tuple[Surroundings, Address]:
+    found = look_around(
+        KubernetesPlan(kubeconfig=str(plane.kubeconfig), namespace="tunnel", workload="deployment/chat")
+    )
+    assert isinstance(found, Surroundings), found
+    assert isinstance(found.address, Address)
+    return found, found.address
+
+
+def audited(plane: ControlPlane, out: Path, *flags: object) -> tuple[int, dict[str, Any], str]:
+    done = cli("run", *THERE, "--kubeconfig", plane.kubeconfig, "--no-progress", "-o", f"json={out}", *flags)
+    assert out.exists(), done.stderr
+    return done.returncode, json.loads(out.read_text()), done.stderr
+
+
+def answers(port: int) -> int:
+    return ask("GET", f"http://127.0.0.1:{port}/health", timeout_s=30)[0]
+
+
+def told_by(report: dict[str, Any], check: str) -> list[tuple[str, str]]:
+    return [(f["outcome"], f["message"]) for f in report["findings"] if f["check"] == check]
+
+
+@cluster
+def test_every_probe_goes_through_and_the_report_names_the_pod(tunnel: ControlPlane, tmp_path: Path) -> None:
+    flags = ("--port-forward", "--scope", "cluster,endpoint,load", "--load", "smoke", "--select", "endpoint,load")
+    code, report, errors = audited(tunnel, tmp_path / "report.json", *flags)
+    reach = report["target"]["reach"]
+    assert reach["pod"] in {pod["metadata"]["name"] for pod in tunnel.get("pods", "-n", "tunnel")["items"]}
+    assert (reach["how"], reach["service"], reach["service_port"], reach["pod_port"]) == (
+        "port_forward",
+        "chat",
+        80,
+        8000,
+    )
+    assert f"port-forward: pod {reach['pod']}, port 8000, in tunnel" in errors
+    assert report["target"]["runtime"]["name"] == "llamacpp"
+    for check in ("endpoint-ready", "endpoint-plain-answer", "endpoint-stream", "endpoint-model-served"):
+        assert {outcome for outcome, _ in told_by(report, check)} == {"pass"}, told_by(report, check)
+    said = f"asked through a port-forward to pod {reach['pod']}, port 8000"
+    assert told_by(report, "endpoint-serves-workload") == [("pass", said)]
+    # The name in findings is the Service's, not the port that happened to be free.
+    assert {f["subject"] for f in report["findings"] if f["check"] == "endpoint-stream"} == {
+        "endpoint/chat.tunnel.svc:80"
+    }
+    assert report["benchmark"] is None
+    assert any("it would measure the tunnel" in message for _, message in told_by(report, "audit-scope"))
+    assert (code, report["verdict"]) == (3, "INCOMPLETE")
+    text = cli("render", tmp_path / "report.json", "-o", "markdown").stdout
+    assert "port-forward to pod" in text
+
+
+@cluster
+def test_it_listens_on_this_machine_alone_and_is_gone_afterwards(tunnel: ControlPlane) -> None:
+    found, address = there(tunnel)
+    before = set(threading.enumerate())
+    with port_forward(found, address, lambda _: None) as opened:
+        assert answers(opened.port) == 200
+        assert opened._listener is not None
+        assert opened._listener.getsockname() == ("127.0.0.1", opened.port)
+    with pytest.raises(OSError, match=r"refused|reset"):
+        socket.create_connection(("127.0.0.1", opened.port), timeout=1)
+    tunnel.wait("its threads to end", lambda: not {t for t in threading.enumerate() if t.is_alive()} - before)
+
+
+@cluster
+def test_connections_beyond_the_bound_are_turned_away(tunnel: ControlPlane) -> None:
+    found, address = there(tunnel)
+    with port_forward(found, address, lambda _: None) as opened, contextlib.ExitStack() as held:
+        for _ in range(MAX_CONNECTIONS):
+            held.enter_context(socket.create_connection(("127.0.0.1", opened.port), timeout=5))
+        tunnel.wait("all to be taken", lambda: opened._slots._value == 0)
+        beyond = held.enter_context(socket.create_connection(("127.0.0.1", opened.port), timeout=5))
+        assert beyond.recv(1) == b""
+
+
+@cluster
+def test_it_moves_to_another_pod_once(tunnel: ControlPlane) -> None:
+    found, address = there(tunnel)
+    with port_forward(found, address, lambda _: None) as opened:
+        first = opened.pod
+        tunnel.kubectl("delete", "pod", first, "-n", "tunnel", "--grace-period=0", "--force")
+        assert answers(opened.port) == 200
+        assert (opened.pod != first, opened.reconnects) == (True, 1)
+        tunnel.kubectl("delete", "pod", opened.pod, "-n", "tunnel", "--grace-period=0", "--force")
+        with pytest.raises((OSError, http.client.HTTPException)):
+            answers(opened.port)
+        assert opened.failure is not None
+        assert "not found" in opened.failure.error.reason
+    tunnel.kubectl("rollout", "status", "deployment/chat", "-n", "tunnel", "--timeout=60s")
+
+
+@cluster
+def test_a_port_that_leads_nowhere_is_one_clear_error(tunnel: ControlPlane, tmp_path: Path) -> None:
+    wrong = json.dumps([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 9090}])
+    tunnel.kubectl("patch", "service", "chat", "-n", "tunnel", "--type=json", "-p", wrong)
+    try:
+        code, report, _ = audited(tunnel, tmp_path / "report.json", "--port-forward", "--scope", "endpoint")
+    finally:
+        right = wrong.replace("9090", '"http"')
+        tunnel.kubectl("patch", "service", "chat", "-n", "tunnel", "--type=json", "-p", right)
+    gates = [f["message"] for f in report["findings"] if f["gates"]]
+    assert len(gates) == 1, gates
+    assert "the port-forward does not lead anywhere" in gates[0]
+    assert "port 9090" in gates[0]
+    assert (code, report["target"]["reach"]) == (3, None)
+
+
+@cluster
+def test_without_a_service_the_pods_port_is_asked(tunnel: ControlPlane, tmp_path: Path) -> None:
+    selector = json.dumps({"spec": {"selector": {"app": "nobody"}}})
+    tunnel.kubectl("patch", "service", "chat", "-n", "tunnel", "-p", selector)
+    try:
+        _, report, errors = audited(tunnel, tmp_path / "report.json", "--port-forward", "--scope", "endpoint")
+    finally:
+        tunnel.kubectl("patch", "service", "chat", "-n", "tunnel", "-p", selector.replace("nobody", "chat"))
+    assert (report["target"]["reach"]["service"], report["target"]["reach"]["pod_port"]) == (None, 8000)
+    assert "no Service selects the pods: port 8000 of the pod itself is asked" in errors
+    assert {outcome for outcome, _ in told_by(report, "endpoint-stream")} == {"pass"}
+
+
+@cluster
+def test_no_ready_pod_is_said(tunnel: ControlPlane) -> None:
+    found, address = there(tunnel)
+    with pytest.raises(ForwardError, match="no pod of deployment/tunnel/chat is ready") as raised:
+        port_forward(dataclasses.replace(found, ready=()), address, lambda _: None).__enter__()
+    assert raised.value.error.kind is FactErrorKind.FAILED
+
+
+@cluster
+def test_ctrl_c_closes_it_and_keeps_what_was_seen(tunnel: ControlPlane, tmp_path: Path) -> None:
+    flags = [*THERE, "--kubeconfig", tunnel.kubeconfig, "--port-forward", "--scope", "cluster,endpoint"]
+    flags += ["--no-progress", "--snapshot", tmp_path / "s", "-o", f"json={tmp_path / 'r.json'}"]
+    command = [sys.executable, "-m", "inferaudit.cli.app", "run", *map(str, flags)]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert run.stderr is not None
+    for line in run.stderr:
+        if "port-forward: pod" in line:
+            break
+    run.send_signal(signal.SIGINT)
+    _, rest = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in rest
+    assert load(tmp_path / "s").interrupted

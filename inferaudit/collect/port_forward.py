@@ -25,7 +25,7 @@ from inferaudit.serving_address import Address
 
 MAX_CONNECTIONS = 8
 _CONNECT_S = 15.0
-_PROOF_S = 10.0
+_PROOF_S = 20.0
 _CLIENT_THREAD = "Kubernetes port forward proxy"  # how the official client names its threads
 _CHUNK = 1 << 16
 
@@ -160,6 +160,7 @@ def port_forward(around: Surroundings, address: Address, progress: Callable[[str
         names = () if isinstance(seen, FactError) else seen.names
         return next((name for name in names if name != tunnel.pod), next(iter(names), None))
 
+    _official()  # seconds on a busy machine, which must not count as the pod's
     tunnel = Tunnel(connect(around.kubernetes), around.namespace, pod, address.pod_port, another)
     with _quiet_client():
         try:
@@ -203,12 +204,19 @@ def _prove(tunnel: Tunnel, scheme: str) -> None:
     raise ForwardError(_refused(tunnel.client, tunnel.namespace, tunnel.pod, tunnel.pod_port, said))
 
 
-def _forward(client: ApiClient, namespace: str, pod: str, port: int) -> Any:
-    """The official client's port-forward to one port of a pod."""
+def _official() -> tuple[Any, Any, Any]:
+    """The official client, its port-forward and the websocket library under it."""
     import websocket
-    from kubernetes import client as official
+    from kubernetes import client
+    from kubernetes.client import CoreV1Api  # noqa: F401  # loads what is otherwise loaded at the first connection
     from kubernetes.stream import portforward
 
+    return client, portforward, websocket
+
+
+def _forward(client: ApiClient, namespace: str, pod: str, port: int) -> Any:
+    """The official client's port-forward to one port of a pod."""
+    official, portforward, websocket = _official()
     websocket.setdefaulttimeout(_CONNECT_S)
     api = official.CoreV1Api(official.ApiClient(configuration=client.settings))
     try:

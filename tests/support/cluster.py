@@ -54,6 +54,7 @@ class ControlPlane:
     token: str = field(repr=False)
     kubeconfig: Path
     audit_log: Path  # JSON lines of audit.k8s.io/v1 Event; only with audit_log=True
+    forwarded: int = 0  # the port of this machine that port 8000 of every KWOK pod is forwarded to
 
     def kubectl(self, *args: str, input: str | None = None, kubeconfig: Path | None = None) -> str:
         """What kubectl prints; ClusterError with its complaint when it fails."""
@@ -160,6 +161,7 @@ def start_control_plane(
         token=secrets.token_hex(16),
         kubeconfig=folder / "admin.kubeconfig",
         audit_log=folder / "audit.log",
+        forwarded=free_port(),
     )
     processes = Processes(folder)
     try:
@@ -256,6 +258,7 @@ def _start_controllers(plane: ControlPlane, processes: Processes, programs: Mapp
             "--node-ip=127.0.0.1",
             # KWOK plays the kubelets' own API too, so that a log can be read.
             f"--config={_pod_log(folder)}",
+            f"--config={_pod_port(plane)}",
             f"--node-port={kubelet_port}",
             f"--server-address=127.0.0.1:{kubelet_port}",
             f"--tls-cert-file={folder / 'certs' / 'apiserver.crt'}",
@@ -281,6 +284,16 @@ def _pod_log(folder: Path) -> Path:
     logs = {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterLogs", "metadata": {"name": "healthy"},
             "spec": {"logs": [{"logsFile": str(folder / "pod.log")}]}}  # fmt: skip
     path.write_text(json.dumps(logs))
+    return path
+
+
+def _pod_port(plane: ControlPlane) -> Path:
+    """KWOK's configuration that leads a port-forward to port 8000 of any pod to `forwarded` of this machine."""
+    path = plane.folder / "forward.yaml"
+    lead = {"ports": [8000], "target": {"address": "127.0.0.1", "port": plane.forwarded}}
+    forward = {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterPortForward", "metadata": {"name": "here"},
+               "spec": {"forwards": [lead]}}  # fmt: skip
+    path.write_text(json.dumps(forward))
     return path
 
 
