@@ -39,9 +39,11 @@ class Address:
 
 
 def serving_address(
-    containers: Sequence[Object], services: Sequence[Object], configmaps: Sequence[Object] = ()
+    containers: Sequence[Object], services: Sequence[Object], configmaps: Sequence[Object] = (), *, rpc: bool = False
 ) -> Address | str:
     """The way in, or why there is none. The port that the server was told wins, then a name that says HTTP.
+
+    With `rpc` a name that says gRPC wins.
 
     `containers` is the fact ``workload.containers``, `services` are those that select the pods.
     """
@@ -61,7 +63,7 @@ def serving_address(
                 continue
             headless = spec.get("clusterIP") == "None"
             scheme = _scheme(port, number, containers)
-            rank = (_rank(port, number in told), headless, f"{name}/{at:03}")
+            rank = (_rank(port, number in told, rpc=rpc), headless, f"{name}/{at:03}")
             found.append((rank, Address(number, scheme, name, int(port["port"]), headless)))
     if found:
         return min(found, key=lambda each: each[0])[1]
@@ -70,8 +72,10 @@ def serving_address(
     return _without_service(containers, told, configmaps)
 
 
-def _rank(port: Object, told: bool) -> int:
+def _rank(port: Object, told: bool, *, rpc: bool = False) -> int:
     words = f"{port.get('name') or ''} {port.get('appProtocol') or ''}".lower()
+    if rpc:
+        return 0 if "grpc" in words or "h2c" in words else 3 if any(word in words for word in _OTHER) else 1
     if any(word in words for word in _OTHER):
         return 3
     if told:

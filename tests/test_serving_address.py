@@ -50,6 +50,13 @@ def test_the_port_of_a_service_that_is_for_requests(ports: list[dict[str, Any]],
     assert found([told], service(*ports)).service_port == wanted
 
 
+def test_over_grpc_the_port_that_says_so_wins() -> None:
+    ports = ({"name": "http", "port": 80, "targetPort": 8000}, {"name": "grpc", "port": 81, "targetPort": 8001})
+    chosen = serving_address([container()], [service(*ports)], rpc=True)
+    assert isinstance(chosen, Address)
+    assert (chosen.service_port, chosen.pod_port) == (81, 8001)
+
+
 def test_a_headless_service_has_its_pods_ports_and_comes_second() -> None:
     headless = service({"port": 80, "targetPort": 8000}, name="a-headless", clusterIP="None")
     assert found([container()], headless).url("llm") == "http://a-headless.llm.svc:8000"

@@ -80,7 +80,7 @@ def settle(flags: Flags, policy: Policy, asked: Asked, reporter: Reporter) -> Wa
         return way
     from inferaudit.collect.reach import look_around
 
-    around = look_around(kubernetes)
+    around = look_around(kubernetes, rpc=target.api.endswith("-grpc"))
     if isinstance(around, FactError):
         return replace(way, facts=way.facts | _unreached(around, flags, endpoint=forward or inside))
     if forward:

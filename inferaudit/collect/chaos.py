@@ -144,6 +144,8 @@ def _prepared(plan: ChaosPlan, facts: Mapping[str, Fact], environ: Mapping[str, 
     if not good or target is None or target.value is None or known is None or known.value is None:
         raise _stopped(plan, "the endpoint did not answer a real request, so nothing was deleted")
     api, route = target.value.api, plain.value.route  # type: ignore[union-attr]  # `good` looked
+    if api.endswith("-grpc"):
+        raise _stopped(plan, "the loss of a replica is watched over HTTP alone, so nothing was deleted")
     place = parse_place(plan.url, api)
     headers, context = credentials(plan.auth, environ), tls_context(plan.auth)
     base = place.origin if api == "custom" else place.base

@@ -35,8 +35,8 @@ class Surroundings:
         return tuple(pod_name(pod) for pod in self.ready)
 
 
-def look_around(plan: KubernetesPlan) -> Surroundings | FactError:
-    """The workload's surroundings, or why they cannot be seen.
+def look_around(plan: KubernetesPlan, *, rpc: bool = False) -> Surroundings | FactError:
+    """The workload's surroundings, or why they cannot be seen. `rpc`: the way for gRPC is sought.
 
     :class:`UsageError` where it is not clear which workload is meant. ConfigMaps that may not be read only cost the
     port that a server's configuration file names.
@@ -50,6 +50,7 @@ def look_around(plan: KubernetesPlan) -> Surroundings | FactError:
         facts["workload.containers"].value,
         facts["service.services"].value,
         configmaps.value or () if configmaps.error is None else (),
+        rpc=rpc,
     )
     if isinstance(found, str):
         reason = f"{workload.subject} cannot be reached: {found}"
