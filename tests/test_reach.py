@@ -47,7 +47,7 @@ SUBJECT = "deployment/llm-prod/chat"
 
 
 def cluster(test: Any) -> Any:
-    for mark in (pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(180)):
+    for mark in (pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(300)):
         test = mark(test)
     return test
 
