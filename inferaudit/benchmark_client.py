@@ -13,7 +13,7 @@ SMALL_SHARE = 0.2  # of a stream's time spent between its requests
 SMALL_TURNAROUND_NS = 200_000  # below this the client's own turn is not worth a word
 SMALL_SLIP_NS = 2_000_000
 SLIP_SHARE = 0.1  # of the median latency that sending late may cost
-ITL_LAG_SHARE = 0.3
+ITL_LAG_SHARE = 0.15  # of the tail less the lag, for the lag itself is in the tail that was seen
 ITL_LAG_NS = 5_000_000  # a tail that is off by less decides nothing about streaming
 ENOUGH = 20  # requests before the client is judged at all
 MAX_STEP_NS = 5_000_000
@@ -82,12 +82,12 @@ def _judge_sending(
 def _judge_reading(reasons: dict[str, str], result: LoadResult, report: Any, figures: Mapping[str, Any]) -> None:
     lag, itl = report.lag_p99_ns, figures["itl_ms"]
     if lag is not None and itl["count"] >= 10 * ENOUGH and itl["p99"] is not None:
-        if lag > max(ITL_LAG_NS, ITL_LAG_SHARE * itl["p99"] * NS_PER_MS):
+        if lag > max(ITL_LAG_NS, ITL_LAG_SHARE * (itl["p99"] * NS_PER_MS - lag)):
             reasons["itl_ms"] = f"reads came {lag / NS_PER_MS:.1f} ms late at P99, which merges tokens"
-            # The mean gap is what merging leaves as it is. Reads later than that merge the first token with the next,
-            # and the one stamp they share is the later one's.
-            if 0 < itl["mean"] * NS_PER_MS < lag:
-                reasons["ttft_ms"] = f"reads came later than tokens follow each other ({itl['mean']:.1f} ms on average)"
+        # The mean gap is what merging leaves as it is. Reads later than that merge the first token with the next, and
+        # the one stamp they share is the later one's.
+        if lag > ITL_LAG_NS and 0 < itl["mean"] * NS_PER_MS < lag:
+            reasons["ttft_ms"] = f"reads came later than tokens follow each other ({itl['mean']:.1f} ms on average)"
     elif result.clock == "user" and (report.cpu_share or 0) > 0.8:
         reasons["latency_ms"] = (
             "there are no kernel stamps here, and the client was busy: its own delay is in every figure"
