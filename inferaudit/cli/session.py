@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inferaudit.audit import Collected, Interruption, collect
+from inferaudit.audit import Collected, Interrupted, Interruption, collect
 from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.cli.flags import Flags
 from inferaudit.cli.gpu_probe import proposed_probe, run_proposal
@@ -119,19 +119,30 @@ def gather(
     )
     proposal = proposed_probe(plan, flags.probe_image, reporter, yes=flags.yes)
     interruption = Interruption()
-    with _signals(interruption), reporter, opened(way, policy, asked, reporter) as reached:
-        plan, probed = run_proposal(reached.plan, proposal, reporter)
-        collected = collect(
+
+    def collected_of(plan: CollectPlan, facts: Mapping[str, Fact]) -> Collected:
+        return collect(
             plan,
             target,
             policy.model_dump(mode="json"),
-            extra | reached.facts | dict(probed),
+            dict(facts),
             now=_now,
             progress=reporter.step,
             load_progress=reporter.load,
             interruption=interruption,
         )
-    return told(collected, way, reached.tunnel)
+
+    collected, tunnel = None, None
+    try:
+        with _signals(interruption), reporter, opened(way, policy, asked, reporter) as reached:
+            tunnel = reached.tunnel
+            plan, probed = run_proposal(reached.plan, proposal, reporter)
+            collected = collected_of(plan, extra | reached.facts | dict(probed))
+    except (Interrupted, KeyboardInterrupt):
+        # Between the steps that take a signal themselves: what was there is kept, and nothing more is begun.
+        interruption.code = interruption.code or 130
+        collected = collected or collected_of(CollectPlan(), extra)
+    return told(replace(collected, interrupted_by=interruption.code), way, tunnel)
 
 
 def _has_target(flags: Flags, plan: CollectPlan) -> None:
