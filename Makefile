@@ -56,7 +56,8 @@ cluster: $(STAMP) tools
 ## make cluster-down  ends `make cluster` from elsewhere, and clears up after one that was killed
 cluster-down: $(STAMP)
 	@PYTHONPATH=tests $(BIN)/python -m support.playground down
-## make test-servers the tests on vLLM, Ollama, TorchServe, Ray Serve and transformers serve (minutes, 8 GB of disk; Java 17, Go, root)
+
+## make test-servers  the tests on vLLM, Ollama, TorchServe, Ray Serve and transformers serve (minutes, 8 GB of disk; Java 17, Go, root)
 test-servers: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m support.servers install --heavy
 	$(BIN)/python -m pytest -m servers

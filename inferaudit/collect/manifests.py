@@ -60,7 +60,7 @@ def load_manifests(plan: ManifestsPlan, progress: Callable[[str], None] = lambda
             check_shape(each.object, each.source)
         objects.setdefault(kind, []).append(each.object)
     view = FileView(objects, _is_dump(objects))
-    progress(f"manifests: {len(unique)} objects")
+    progress(f"manifests: {len(unique)} object{'s' * (len(unique) != 1)}")
     sources = locations([(each.object, each.source) for each in unique.values()])
     return ManifestObjects(view, plan.namespace, plan.workload, sources)
 
