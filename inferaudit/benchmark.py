@@ -86,6 +86,14 @@ def row_values(result: LoadResult, records: RecordTable, stage: LoadStage, metri
     return sorted(points)
 
 
+def answer_gaps(records: RecordTable, stage: LoadStage) -> list[tuple[float, int]]:
+    """(their sum in ms, how many) of the gaps between token events of each successful answer that has any, by end."""
+    columns, errors = records.columns, records.columns["error"]
+    first, last, events = columns["first_token_ns"], columns["last_token_ns"], columns["token_events"]
+    rows = [i for i in _rows(records, stage) if not errors[i] and first[i] != ABSENT and events[i] > 1]
+    return [((last[i] - first[i]) / NS_PER_MS, events[i] - 1) for i in sorted(rows, key=columns["end_ns"].__getitem__)]
+
+
 def stage_answers(result: LoadResult, records: RecordTable, stage: LoadStage, metric: str) -> list[Answer]:
     """The finished requests of a stage and what each counts: `metric` is throughput, goodput or token_throughput.
 

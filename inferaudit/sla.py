@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import fmean
 from typing import Any
 
 from inferaudit.benchmark import (
+    answer_gaps,
     benchmark_section,
     judged_stage,
     row_values,
@@ -137,9 +137,12 @@ def _itl(result: Any, records: Any, stage: Any, objective: Objective) -> Objecti
     if not count:
         return ObjectiveResult(objective, Outcome.UNKNOWN, "no gap between tokens was measured", samples=0)
     if objective.percentile is None:
-        # A table has lost the order of its gaps; those of one answer are alike, so the answers are what counts.
         mean = sum(v * n for v, n in table) / count / 1e3
-        low, high = _mean_bounds([value / 1e6 for _, value in row_values(result, records, stage, "tpot")])
+        parts = answer_gaps(records, stage)
+        gaps = sum(n for _, n in parts)
+        # The table knows which events held several tokens, the answers do not: theirs is the spread, its the mean.
+        scale = mean * gaps / total if (total := sum(ms for ms, _ in parts)) else 1.0
+        low, high = (None if b is None else b * scale for b in _ratio_bounds(parts))
         return _decided(objective, mean, low, high, count, "the whole stage")
     low, high = table_percentile_bounds(table, objective.percentile)
     observed = table_percentile(table, objective.percentile)
@@ -150,10 +153,17 @@ def _itl(result: Any, records: Any, stage: Any, objective: Objective) -> Objecti
 
 def _mean_bounds(values: Sequence[float]) -> tuple[float | None, float | None]:
     """The interval of the mean of values in the order of time, by batch means; (None, None) for too few."""
-    if len(values) < FEWEST:
+    return _ratio_bounds([(value, 1) for value in values])
+
+
+def _ratio_bounds(parts: Sequence[tuple[float, int]]) -> tuple[float | None, float | None]:
+    """The interval of a sum over a count, (sum, count) of each answer in the order of time, by batch means."""
+    if len(parts) < FEWEST:
         return None, None
-    edges = [len(values) * k // 10 for k in range(11)]
-    return batch_means_bounds([fmean(values[a:b]) for a, b in pairwise(edges)]) or (None, None)
+    edges = [len(parts) * k // 10 for k in range(11)]
+    batches = [parts[a:b] for a, b in pairwise(edges)]
+    means = [sum(total for total, _ in batch) / sum(n for _, n in batch) for batch in batches]
+    return batch_means_bounds(means) or (None, None)
 
 
 def _decided(
@@ -210,7 +220,7 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
     section = stage_section(result, records, stage, result.slo)
     key = {"throughput": "request_rate", "goodput": "goodput", "token_throughput": "token_rate"}[objective.metric]
     window = format_duration((stage.end_ns - stage.start_ns) / _S)
-    held = sustained(stage_answers(result, records, stage, objective.metric), open_loop=stage.rate is not None)
+    held = sustained(stage_answers(result, records, stage, objective.metric), open_loop=stage.concurrency is None)
     if section[key] is None or held is None:
         return ObjectiveResult(objective, Outcome.UNKNOWN, "not measured", samples=0, window=window)
     outcome = _OUTCOMES[decide(objective.target, held.low, held.high, at_most=False)]
@@ -231,10 +241,11 @@ def _not_reached(held: Sustained, objective: Objective) -> tuple[Outcome, str]:
         return Outcome.FAIL, f"; requests piled up at {held.offered:.4g}/s"
     if not held.kept_up:
         return Outcome.UNKNOWN, "; the run was too short beside its latencies to tell a backlog: raise load.duration"
-    if objective.metric == "throughput" and held.offered is not None and held.offered < objective.target:
-        return Outcome.UNKNOWN, (
-            f"; no more was offered ({held.offered:.4g}/s), so the service may do more: raise load.rate"
-        )
+    # What keeps up has made every token it was asked for; more requests a second would tell whether it can make more.
+    asked_for_less = objective.metric == "token_throughput" or (held.offered or 0) < objective.target
+    if asked_for_less:
+        why = f"; no more was offered ({held.offered:.4g} requests/s), so the service may do more: raise load.rate"
+        return Outcome.UNKNOWN, why
     return Outcome.FAIL, ""
 
 

@@ -73,7 +73,7 @@ def _imposed(answers: Sequence[Answer]) -> Sustained | None:
     if due <= first:
         return None
     arriving = (due - first) * n / (n - 1)  # the last request has a gap of its own
-    offered = n * _NS / arriving
+    offered = round(n * _NS / arriving, 6)  # a schedule in whole nanoseconds misses its rate by less than that
     early = [a.end_ns - a.due_ns for a in answers[: max(10, n // 10)]]
     drained = n * _NS / max(max(a.end_ns for a in answers) - first - median(early) + arriving / n, 1)
     kept_up = drained >= _LATE * offered and not _piles_up(answers, first + max(early), due)

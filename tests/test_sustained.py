@@ -57,6 +57,14 @@ def test_a_random_load_with_room_is_kept_up_with() -> None:
     assert sum(held is not None and held.kept_up for held in kept) >= 38
 
 
+@pytest.mark.parametrize("rate", [3, 7, 30, 70, 90, 333])
+def test_a_schedule_in_whole_nanoseconds_is_its_rate(rate: int) -> None:
+    answers = [Answer(k * 10**9 // rate, k * 10**9 // rate + 5 * MS, 1.0) for k in range(rate * 60)]
+    held = sustained(answers, open_loop=True)
+    assert held is not None
+    assert held.offered == held.rate == rate
+
+
 def test_few_answers_and_no_time_are_no_rate() -> None:
     assert sustained([], open_loop=True) is None
     assert sustained([Answer(5, 9, 1.0)] * 3, open_loop=True) is None
