@@ -5,6 +5,7 @@ A profile of your own takes part by using these names. A stage that was not run 
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from inferaudit.facts.load import LoadResult, LoadStage
@@ -71,3 +72,16 @@ def endpoint_subject(result: LoadResult) -> str:
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"endpoint/[{host}]:{port}" if ":" in host else f"endpoint/{host}:{port}"
+
+
+def sent_to_loopback(result: LoadResult) -> bool:
+    """Did the load go to this very machine, by a loopback address, ``localhost`` or a Unix socket?"""
+    if result.url.startswith("unix:"):
+        return True
+    host = urlsplit(result.url if "://" in result.url else f"http://{result.url}").hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 from inferaudit.benchmark import judged_stage
 from inferaudit.load_readings import server_of
-from inferaudit.load_stages import endpoint_subject
+from inferaudit.load_stages import endpoint_subject, sent_to_loopback
 from inferaudit.records import ABSENT
 
 
@@ -11,6 +11,7 @@ from inferaudit.records import ABSENT
     title="The service's counters move with the requests that we send",
     severity=Severity.HIGH,
     needs=("load.result", "load.records"),
+    optional=("workload",),
     remediation="Look whether the page is of the process that serves (several workers need the multiprocess mode of "
     "the client library), and whether the request path is the one that is instrumented.",
     references=("https://prometheus.github.io/client_python/multiprocess/",),
@@ -18,8 +19,8 @@ from inferaudit.records import ABSENT
 def counters_move(snapshot: Snapshot, *, max_missing: float = 0.02) -> Iterator[Judgement]:
     """A metric that is there and does not move is worse than none: its dashboards are calm and its alerts silent.
 
-    The metrics page is read right before and right after the measured stage. More than we sent is other traffic; fewer,
-    but some, may be one of several replicas.
+    The metrics page is read right before and right after the measured stage. More than we sent is other traffic; fewer
+    may be one of several replicas, and so may none, unless one replica is known or the load went to this very machine.
     """
     result, records = snapshot.fact("load.result"), snapshot.fact("load.records")
     stage, subject = judged_stage(result), endpoint_subject(result)
@@ -42,7 +43,10 @@ def counters_move(snapshot: Snapshot, *, max_missing: float = 0.02) -> Iterator[
         yield unknown(subject, "the page has no metric that a request must move", evidence)
         return
     still = [f"{r.metric} ({r.concept})" for r in window.readings if r.concept in seen and not counted[r.concept]]
-    if still:
+    if len(still) == len(seen) and not _one_replica(snapshot):
+        said = f"{len(rows)} requests were answered and nothing on the page moved"
+        yield unknown(subject, f"{said}: it may be another replica's", evidence)
+    elif still:
         yield failed(subject, f"{len(rows)} requests were answered and did not move {', '.join(still)}", evidence)
     elif server.requests is None:
         yield passed(subject, f"{', '.join(seen)} moved; the server does not count requests", evidence)
@@ -53,3 +57,10 @@ def counters_move(snapshot: Snapshot, *, max_missing: float = 0.02) -> Iterator[
         more = server.requests - len(rows)
         others = f", {more:.0f} of others or failed" if more > max(1, max_missing * len(rows)) else ""
         yield passed(subject, f"{len(rows)} requests answered, {server.requests:.0f} counted{others}", evidence)
+
+
+def _one_replica(snapshot: Snapshot) -> bool:
+    """Can no other process have answered? A load balancer may lead each connection to another one."""
+    if snapshot.error("workload") is None:
+        return bool(snapshot.fact("workload").replicas == 1)
+    return sent_to_loopback(snapshot.fact("load.result"))

@@ -46,7 +46,8 @@ def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActivePr
         words = usual if asked.context is None else min(most, max(least, 2 * asked.context))
         prompt = "word " * words
         body = json.dumps(body_for(asked.wire.name, asked.model, stream=False, prompt=prompt, tokens=1)).encode()
-        probes.append(_bad(asked, "oversized", body, f"a prompt of {words} words ({len(body) >> 10} KiB)"))
+        oversized = _bad(asked, "oversized", body, f"a prompt of {words} words ({len(body) >> 10} KiB)")
+        probes.append(msgspec.structs.replace(oversized, words=words))
     if keyed and (sample := asked.sample()) is not None:
         reply = asked.http.post(asked.route(), json.dumps(sample[0]).encode(), credentials=False)
         probes.append(_probe(asked, "unauthorised", asked.route(), "a good request without credentials", reply))

@@ -220,8 +220,8 @@ def access(http: Http, profile: Runtime, plain: Any, replies: Mapping[str, Reply
                     route=where, kind="admin", status=reply.status, open=_is_open(reply.status), says=admin.says
                 )
             )
-    foreign = http.get("/v1/models", {"origin": _FOREIGN}, timeout_s=10.0).headers
-    allowed = foreign.get("access-control-allow-origin")
+    foreign = http.get("/v1/models", {"origin": _FOREIGN}, timeout_s=10.0)
+    allowed = foreign.headers.get("access-control-allow-origin")
     inference = None
     if not keyed and isinstance(plain, PlainAnswer):
         inference = _is_open(plain.status)
@@ -232,7 +232,8 @@ def access(http: Http, profile: Runtime, plain: Any, replies: Mapping[str, Reply
         routes=routes,
         scheme=scrub(scheme, 60) if scheme else None,
         cors_origin=scrub(allowed, 100) if allowed else None,
-        cors_credentials=foreign.get("access-control-allow-credentials", "").lower() == "true",
+        cors_status=foreign.status,
+        cors_credentials=foreign.headers.get("access-control-allow-credentials", "").lower() == "true",
     )
 
 
