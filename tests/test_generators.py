@@ -81,6 +81,17 @@ def test_rules_of_every_runtime_are_valid(changes: dict[str, Any], tmp_path: Pat
     promtool("check", "rules", *sorted(tmp_path.glob("*.yaml")), cwd=tmp_path)
 
 
+@pytest.mark.parametrize("namespace", ["", HOSTILE], ids=["plain", "hostile"])
+def test_the_queries_of_every_dashboard_are_valid(namespace: str, tmp_path: Path) -> None:
+    for name in runtimes():
+        panels = json.loads(dashboard(service(name, namespace=namespace, job=namespace)))["panels"]
+        queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+        assert queries or name in {n for n, runtime in runtimes().items() if not runtime.metrics}
+        found = [{"record": f"q{i}", "expr": q.replace("$__rate_interval", "5m")} for i, q in enumerate(queries)]
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": found}]}))
+    promtool("check", "rules", *sorted(tmp_path.glob("*.yaml")), cwd=tmp_path)
+
+
 def test_what_a_runtime_does_not_export_is_left_out_and_said() -> None:
     said = text(service("llamacpp"))
     assert "# - error ratio: llama.cpp server does not count failed requests" in said

@@ -203,8 +203,8 @@ class AuthAnswer(_Value, frozen=True):
     """Who may call what. `credentials` = the audit had some; `inference_open` = a real request succeeded with none.
 
     `cors_origin` is the Access-Control-Allow-Origin that a page of a foreign origin was answered with (None = none),
-    `cors_status` the status of that answer (None = there was none), `cors_credentials` whether browsers may send cookies
-    and keys along.
+    `cors_status` the status of that answer (None = there was none), `cors_credentials` whether browsers may send
+    cookies and keys along.
     """
 
     credentials: bool
@@ -222,8 +222,8 @@ class ActiveProbe(_Value, frozen=True):
     `kind`: malformed, empty, bad_shape, unknown_model, oversized, unauthorised, cancelled, repeated, and one for each
     route without credentials: unauthorised_route, admin. `freed` for cancelled: the server's own count of running
     requests went back (None = it could not be told). `same` for repeated: both answers are alike. `json` = the error
-    body is JSON; `leak` names what the answer gives away (a traceback, a path). `words` of the prompt of oversized, each
-    of them a token or more.
+    body is JSON; `leak` names what the answer gives away (a traceback, a path). `words` of the prompt of oversized,
+    each of them a token or more.
     """
 
     kind: str
