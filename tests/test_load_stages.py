@@ -86,3 +86,24 @@ def test_slices_of_time_lie_within_the_run_and_its_values(points: list[tuple[int
     assert slices == sorted(slices)
     assert all(min(v for _, v in ordered) <= value * 1e6 * (1 + 1e-9) for _, value in slices)
     assert all(value * 1e6 <= max(v for _, v in ordered) * (1 + 1e-9) for _, value in slices)
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("127.3.2.1:8000", True),
+        ("http://localhost:8000/v1", True),
+        ("https://chat.localhost", True),
+        ("http://[::1]:8000", True),
+        ("unix:/run/server.sock", True),
+        ("grpc://127.0.0.1:9000", True),
+        ("https://chat.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("http://10.0.0.1:8000", False),
+        ("http://[fe80::1]:8000", False),
+        ("http://chat.llm-prod.svc:8000", False),
+    ],
+)
+def test_loopback_is_told_by_the_address(url: str, loopback: bool) -> None:
+    assert load_stages.sent_to_loopback(_result(SUSTAINED, url=url)) is loopback
