@@ -10,7 +10,7 @@ from inferaudit.kube.quantity import gpu_quantities
 from inferaudit.kube.selectors import untolerated
 from inferaudit.kube.types import Node, Workload
 from inferaudit.placement import pod_spec, usable_nodes, wanted_nodes
-from inferaudit.scaling import pod_count
+from inferaudit.scaling import fenceposts
 
 Cause = tuple[str, str]
 
@@ -44,8 +44,8 @@ def update_is_stuck(workload: Workload) -> Cause | None:
     strategy = (workload.object.get("spec") or {}).get("strategy") or {}
     rolling = strategy.get("rollingUpdate") or {}
     replicas = workload.replicas or 0
-    waits = pod_count(rolling.get("maxUnavailable", "25%"), replicas, up=False) == 0
-    if workload.kind == "Deployment" and replicas and waits and strategy.get("type") != "Recreate":
+    _, unavailable = fenceposts(rolling, replicas)
+    if workload.kind == "Deployment" and replicas and not unavailable and strategy.get("type") != "Recreate":
         return "rollout-surge-gpus", workload.subject
     return None
 

@@ -111,3 +111,23 @@ def pod_count(value: Any, replicas: int, *, up: bool) -> int:
         share = int(text[:-1]) * replicas
         return -(-share // 100) if up else share // 100
     return int(text) if text.isdigit() else 0
+
+
+def fenceposts(rolling: Mapping[str, Any], replicas: int) -> tuple[int, int]:
+    """How many pods a Deployment's update may start beside the old ones, and how many of those may be gone.
+
+    Where rounding leaves neither, one pod may be gone, or no update could begin; never more than there are:
+    ResolveFenceposts and MaxUnavailable in k8s.io/kubernetes/pkg/controller/deployment/util.
+    """
+    surge = pod_count(_given(rolling, "maxSurge"), replicas, up=True)
+    unavailable = pod_count(_given(rolling, "maxUnavailable"), replicas, up=False)
+    return surge, min(unavailable if surge or unavailable else 1, replicas)
+
+
+def neither_fencepost(rolling: Mapping[str, Any]) -> bool:
+    """True where both fields are nothing as they are written, which the API server refuses."""
+    return not any(pod_count(_given(rolling, name), 100, up=True) for name in ("maxSurge", "maxUnavailable"))
+
+
+def _given(rolling: Mapping[str, Any], name: str) -> Any:
+    return "25%" if rolling.get(name) is None else rolling[name]

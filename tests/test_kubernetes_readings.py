@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +13,11 @@ from inferaudit.canaries import canaries_of
 from inferaudit.entrypoints import notes_of, port_behind, time_limits, tls_of
 from inferaudit.kube.types import Node, NodePod, Workload
 from inferaudit.log_lines import decisive_line, gpu_out_of_memory
-from inferaudit.placement import free_gpus, gpu_quota, placeable, pod_requests
+from inferaudit.no_place import update_is_stuck
+from inferaudit.placement import free_gpus, gpu_quota, limit_range_defaults, placeable, pod_requests
 from inferaudit.pod_state import measured_start_s, parse_time, seconds_between, start_seconds
 from inferaudit.probe_timing import port_number, pre_stop_s, read_probe, startup_budget
-from inferaudit.scaling import pod_count, scalers_of
+from inferaudit.scaling import fenceposts, pod_count, scalers_of
 
 
 def workload(**spec: Any) -> Workload:
@@ -149,6 +151,28 @@ def test_the_smallest_quota_counts() -> None:
     assert gpu_quota(quotas) == {"nvidia.com/gpu": (4, "y")}
 
 
+def test_a_quota_of_some_pods_is_left_out() -> None:
+    hard = {"requests.nvidia.com/gpu": "1"}
+    selector = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "Exists"}]}
+    quotas = [
+        {"kind": "ResourceQuota", "metadata": {"name": "x"}, "spec": {"hard": hard, **some}}
+        for some in ({"scopes": ["Terminating"]}, {"scopeSelector": selector})
+    ]
+    assert gpu_quota(quotas) == {}
+
+
+def test_defaults_of_a_limit_range_are_completed_as_the_api_server_does() -> None:
+    def given(field: str, **limit: dict[str, str]) -> dict[str, Any]:
+        return limit_range_defaults(
+            [{"kind": "LimitRange", "spec": {"limits": [{"type": "Container", **limit}]}}], field
+        )
+
+    assert given("default", max={"cpu": "4"}) == {"cpu": "4"}
+    assert given("defaultRequest", max={"cpu": "4"}, min={"cpu": "1", "memory": "1Gi"}) == {"cpu": "4", "memory": "1Gi"}
+    assert given("defaultRequest", default={"cpu": "2"}, defaultRequest={"cpu": "1"}) == {"cpu": "1"}
+    assert given("default", min={"cpu": "1"}) == {}
+
+
 def entry(kind: str, spec: dict[str, Any], notes: dict[str, str] | None = None) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
@@ -220,3 +244,31 @@ def test_gpu_memory_that_ran_out_is_not_called_more_than_the_log_proves() -> Non
     assert alone.cause == ""
     assert shared is not None
     assert "another process" in shared.cause
+
+
+@pytest.mark.parametrize(
+    ("rolling", "replicas", "posts"),
+    [
+        ({}, 2, (1, 0)),
+        ({"maxSurge": 0, "maxUnavailable": "25%"}, 2, (0, 1)),
+        ({"maxSurge": 0, "maxUnavailable": "25%"}, 8, (0, 2)),
+        ({"maxSurge": 0, "maxUnavailable": "25%"}, 0, (0, 0)),
+        ({"maxSurge": 1, "maxUnavailable": 0}, 3, (1, 0)),
+        ({"maxSurge": None, "maxUnavailable": None}, 4, (1, 1)),
+        ({"maxUnavailable": 5}, 3, (1, 3)),
+    ],
+)
+def test_fenceposts_of_an_update_are_those_of_the_controller(
+    rolling: dict[str, Any], replicas: int, posts: tuple[int, int]
+) -> None:
+    assert fenceposts(rolling, replicas) == posts
+
+
+def test_an_update_that_may_end_a_pod_waits_for_no_gpu() -> None:
+    def stuck(rolling: dict[str, Any]) -> bool:
+        spec = {"strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}
+        asked = msgspec.structs.replace(workload(), replicas=2, object={"spec": spec})
+        return update_is_stuck(asked) is not None
+
+    assert stuck({"maxSurge": 1, "maxUnavailable": "25%"})
+    assert not stuck({"maxSurge": 0, "maxUnavailable": "25%"})

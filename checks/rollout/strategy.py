@@ -2,7 +2,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
-from inferaudit.scaling import pod_count
+from inferaudit.scaling import fenceposts, neither_fencepost
 
 
 @check(
@@ -26,14 +26,13 @@ def strategy(snapshot: Snapshot) -> Iterator[Judgement]:
     if workload.kind == "Deployment":
         strategy = spec.get("strategy") or {}
         rolling = strategy.get("rollingUpdate") or {}
-        unavailable = pod_count(rolling.get("maxUnavailable", "25%"), replicas, up=False)
-        surge = pod_count(rolling.get("maxSurge", "25%"), replicas, up=True)
+        _, unavailable = fenceposts(rolling, replicas)
         seen = Evidence(
             "spec.strategy", strategy or "RollingUpdate by default", "RollingUpdate that leaves replicas in service"
         )
         if strategy.get("type") == "Recreate":
             yield failed(workload.subject, "Recreate: every update is an outage for as long as the model loads", seen)
-        elif not unavailable and not surge and rolling:
+        elif neither_fencepost(rolling):
             yield failed(workload.subject, "neither maxSurge nor maxUnavailable: no update can begin", seen)
         elif replicas and unavailable >= replicas:
             yield failed(workload.subject, f"{unavailable} of {replicas} replicas may be gone during an update", seen)

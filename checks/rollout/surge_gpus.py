@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.no_place import nowhere
 from inferaudit.placement import free_gpus, placeable
-from inferaudit.scaling import pod_count
+from inferaudit.scaling import fenceposts
 
 
 @check(
@@ -26,8 +26,7 @@ def surge_gpus(snapshot: Snapshot) -> Iterator[Judgement]:
     free = free_gpus(workload, snapshot.fact("cluster.nodes"), node_pods)
     rolling = ((workload.object.get("spec") or {}).get("strategy") or {}).get("rollingUpdate") or {}
     replicas = workload.replicas or 0
-    surge = pod_count(rolling.get("maxSurge", "25%"), replicas, up=True)
-    unavailable = pod_count(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+    surge, unavailable = fenceposts(rolling, replicas)
     room = placeable(free, workload.gpus_per_pod)
     seen = Evidence("free GPUs by node", free, f">= {workload.gpus_per_pod} on one node for the first new pod")
     recreate = ((workload.object.get("spec") or {}).get("strategy") or {}).get("type") == "Recreate"
