@@ -126,16 +126,42 @@ def limit_range_defaults(quotas: Iterable[Mapping[str, Any]], field: str) -> dic
         if obj.get("kind") == "LimitRange":
             for limit in (obj.get("spec") or {}).get("limits") or ():
                 if limit.get("type") == "Container":
-                    given |= limit.get(field) or {}
+                    given |= container_defaults(limit)[field]
     return given
 
 
+def container_defaults(limit: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """``default`` and ``defaultRequest`` of one entry of a LimitRange, as the API server completes them.
+
+    ``max`` stands in for a missing default limit; that, or else ``min``, for a missing default request:
+    SetDefaults_LimitRangeItem in k8s.io/kubernetes/pkg/apis/core/v1.
+    """
+    limits = {**(limit.get("max") or {}), **(limit.get("default") or {})}
+    requests = {**(limit.get("min") or {}), **limits, **(limit.get("defaultRequest") or {})}
+    return {"default": limits, "defaultRequest": requests}
+
+
+def with_defaults(
+    resources: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Limits and requests of a container once admission has completed them from ``default`` and ``defaultRequest``.
+
+    A limit of its own is its request too; a default limit is not.
+    """
+    own_limits, own_requests = resources.get("limits") or {}, resources.get("requests") or {}
+    return {**defaults["default"], **own_limits}, {**defaults["defaultRequest"], **own_limits, **own_requests}
+
+
+def unscoped_quotas(quotas: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The ResourceQuotas that count every pod of the namespace; one with a scope counts some, and is left out."""
+    specs = ((obj, obj.get("spec") or {}) for obj in quotas if obj.get("kind") == "ResourceQuota")
+    return [obj for obj, spec in specs if not spec.get("scopes") and not spec.get("scopeSelector")]
+
+
 def gpu_quota(quotas: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, str]]:
-    """The smallest hard limit of GPUs by resource, and the ResourceQuota's name."""
+    """The smallest hard limit of GPUs by resource, and the ResourceQuota's name; quotas with scopes are left out."""
     found: dict[str, tuple[int, str]] = {}
-    for obj in quotas:
-        if obj.get("kind") != "ResourceQuota":
-            continue
+    for obj in unscoped_quotas(quotas):
         name = str((obj.get("metadata") or {}).get("name"))
         for key, value in ((obj.get("spec") or {}).get("hard") or {}).items():
             resource = key.removeprefix("requests.").removeprefix("limits.")
