@@ -37,6 +37,11 @@ def active(snapshot: Snapshot) -> Iterator[Judgement]:
         fallback = condition(scaler.object, "Fallback")
         seen = Evidence("status.conditions", bad or [k for k, c in found.items() if c], "True")
         paused = [name for name, value in notes_of(scaler.object).items() if _PAUSED.match(name) and value != "false"]
+        open_ = [
+            f"{kind}: {c.get('reason')}: {c.get('message', '')}" if c else f"{kind} is not told yet"
+            for kind, c in found.items()
+            if not c or c.get("status") not in ("True", "False")
+        ]
         if bad:
             yield failed(scaler.subject, "; ".join(bad), seen)
         elif paused:
@@ -46,5 +51,7 @@ def active(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(scaler.subject, "its source of metrics fails: it holds the fallback replicas", seen)
         elif not any(found.values()):
             yield unknown(scaler.subject, "shows no conditions", seen)
+        elif open_:
+            yield unknown(scaler.subject, "; ".join(open_), Evidence("status.conditions", open_, "True"))
         else:
             yield passed(scaler.subject, "sees its metric and its target", seen)

@@ -55,6 +55,9 @@ def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
         elif apart and len(usable) < scaler.maximum and not grown:
             text = f"{scaler.maximum} replicas are its maximum, one a node by podAntiAffinity, and {len(usable)} nodes"
             yield failed(scaler.subject, text, Evidence("nodes", [n.name for n in usable], f">= {scaler.maximum}"))
+        elif (hidden := snapshot.error("service.quotas")) is not None:
+            text = f"{scaler.maximum} replicas fit the nodes; whether a quota allows them is not in view"
+            yield unknown(scaler.subject, f"{text}: {hidden.reason}", have)
         else:
             yield passed(scaler.subject, f"{scaler.maximum} replicas fit", have)
 
