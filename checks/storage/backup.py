@@ -2,18 +2,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review, unknown
 from inferaudit.governance import attestation_valid, attested
 from inferaudit.subjects import object_subject
 
-_BROKEN = ("Failed", "PartiallyFailed", "FailedValidation", "FinalizingPartiallyFailed")
+_BROKEN = (
+    "Failed",
+    "PartiallyFailed",
+    "FailedValidation",
+    "FinalizingPartiallyFailed",
+    "WaitingForPluginOperationsPartiallyFailed",
+)
+_TAKEN_UP_H = 1.0  # Velero's server validates a schedule within seconds; an hour forgives its restart
 
 
 @check(
     title="The service can be rebuilt after a disaster",
     severity=Severity.LOW,
     needs=("workload", "service.backups"),
-    optional=("process.attestations",),
+    optional=("process.attestations", "workload.pods"),  # the pods stand for a live cluster: files show no status
     remediation=(
         "Keep the manifests in Git and the weights in a registry or bucket, rehearse the rebuild, and attest it; "
         "or back the namespace up with Velero."
@@ -25,8 +32,9 @@ def backup(snapshot: Snapshot, *, max_age_h: float = 192) -> Iterator[Judgement]
 
     A schedule of backups of the namespace is seen here; a rebuild from Git is as good and must be attested. A
     restore that nobody has tried is a hope. A backup older than eight days (a weekly one that was missed), or one that
-    did not complete, is no backup.
+    did not complete, is no backup. A schedule that has no status in a live cluster was taken up by no Velero server.
     """
+    live = snapshot.error("workload.pods") is None
     workload = snapshot.fact("workload")
     objects = snapshot.fact("service.backups")
     schedules = [o for o in objects if o.get("kind", "Schedule") == "Schedule" and _covers(o, workload.namespace)]
@@ -37,6 +45,8 @@ def backup(snapshot: Snapshot, *, max_age_h: float = 192) -> Iterator[Judgement]
         seen = Evidence("status.lastBackup", status.get("lastBackup"), "recent")
         if spec.get("paused") or status.get("phase") == "FailedValidation":
             yield failed(subject, "is paused" if spec.get("paused") else "is not valid", seen)
+        elif live and not status:
+            yield _not_taken_up(schedule, snapshot.collected_at)
         elif status and not status.get("lastBackup"):
             yield failed(subject, "has never made a backup", seen)
         elif (age := _age_h(status.get("lastBackup"), snapshot.collected_at)) is not None and age > max_age_h:
@@ -52,6 +62,15 @@ def backup(snapshot: Snapshot, *, max_age_h: float = 192) -> Iterator[Judgement]
         yield passed(workload.subject, "a rebuild is attested", shown)
     elif not schedules:
         yield review(workload.subject, "no backup schedule is in view: how is it rebuilt, and was that tried?", shown)
+
+
+def _not_taken_up(schedule: Mapping[str, Any], now: str) -> Judgement:
+    created = (schedule.get("metadata") or {}).get("creationTimestamp")
+    age, seen = _age_h(created, now), Evidence("status", None, "phase: Enabled")
+    if age is not None and age > _TAKEN_UP_H:
+        text = f"no Velero server has taken it up in {age:.0f} hours: it makes no backups"
+        return failed(object_subject(schedule), text, seen)
+    return unknown(object_subject(schedule), "has no status yet: no Velero server has taken it up", seen)
 
 
 def _covers(schedule: Mapping[str, Any], namespace: str) -> bool:
@@ -76,6 +95,12 @@ def _latest(objects: Iterable[Mapping[str, Any]], schedule: Mapping[str, Any]) -
         for o in objects
         if o.get("kind") == "Backup"
         and ((o.get("metadata") or {}).get("labels") or {}).get("velero.io/schedule-name") == name
-        and (o.get("status") or {}).get("completionTimestamp")
+        and (o.get("status") or {}).get("phase") in (*_BROKEN, "Completed")
     ]
-    return max(made, key=lambda o: str(o["status"]["completionTimestamp"]), default=None)
+    return max(made, key=_ended_at, default=None)
+
+
+def _ended_at(backup: Mapping[str, Any]) -> str:
+    """When a backup ended; one that Velero refused has not begun, and counts from its creation."""
+    ended = backup["status"].get("completionTimestamp")
+    return str(ended or (backup.get("metadata") or {}).get("creationTimestamp") or "")
