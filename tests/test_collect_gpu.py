@@ -15,6 +15,7 @@ import pytest
 from support.nvml import H100_MEMORY_BYTES, MIB, consumer_gpu, gpu, mig, nvml_environment, nvml_in_process, script
 
 from inferaudit.collect.gpu import FACT_NAMES, collect_gpus, only_of_cluster
+from inferaudit.collect.nvml_host import in_container
 from inferaudit.collect.nvml_readings import READINGS, clock_event_names
 from inferaudit.collect.nvml_sampler import GpuSampler
 from inferaudit.collect.nvml_watch import XidWatcher
@@ -583,3 +584,14 @@ def test_a_run_over_gpus_alone_ends_in_the_right_verdict(tmp_path: Path, case: s
         f["check"] for f in report["findings"] if f["outcome"] == "fail" and f["severity"] in ("critical", "high")
     }
     assert failed == failing
+
+
+@pytest.mark.parametrize("mark", [".dockerenv", "run/.containerenv"])
+def test_a_container_that_was_given_some_gpus_is_told_from_a_host(tmp_path: Path, mark: str) -> None:
+    assert not in_container({}, tmp_path)
+    assert in_container({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "NVIDIA_VISIBLE_DEVICES": "GPU-a"}, tmp_path)
+    assert in_container({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, tmp_path)
+    (tmp_path / mark).parent.mkdir(exist_ok=True)
+    (tmp_path / mark).touch()
+    assert in_container({}, tmp_path)
+    assert not in_container({"NVIDIA_VISIBLE_DEVICES": "all"}, tmp_path)

@@ -18,11 +18,19 @@ def minimum(snapshot: Snapshot, *, allow_zero: bool = False) -> Iterator[Judgeme
     """From zero, the first user waits for a node, an image, the weights and the warm-up: minutes, mostly longer than
     any client waits.
 
-    For a service whose callers can wait, set the parameter `allow_zero`.
+    For a service whose callers can wait, set the parameter `allow_zero`. KServe's own scaler counts as one.
     """
     workload = snapshot.fact("workload")
     scalers = scalers_of(snapshot.fact("service.autoscalers"))
-    if not scalers:
+    predictor = (workload.object.get("spec") or {}).get("predictor") or {}
+    if not scalers and workload.kind == "InferenceService" and predictor.get("minReplicas") == 0:
+        seen = Evidence("spec.predictor.minReplicas", 0, ">= 1")
+        if allow_zero:
+            yield passed(workload.subject, "may go to zero", seen)
+        else:
+            text = "goes to zero: the next user waits for a cold start"
+            yield failed(workload.subject, text, seen, cause=("availability-replicas", workload.subject))
+    elif not scalers:
         yield not_applicable(
             workload.subject, "nothing scales it", Evidence("autoscalers", [], "an HPA or a ScaledObject")
         )

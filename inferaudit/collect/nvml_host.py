@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from inferaudit.collect.kernel_log import KMSG, read_kernel_log
@@ -123,6 +125,15 @@ def _session_error(error: NvmlCallError, plan: GpuPlan, host: str, source: str) 
     return FactError(kind, f"{error} (NVML code {error.code})", source, remedy=remedy)
 
 
+def in_container(env: Mapping[str, str], root: Path = Path("/")) -> bool:
+    """Whether this process is in a container that was not given all GPUs of its host.
+
+    The marks are those of Docker, Podman and Kubernetes; ``NVIDIA_VISIBLE_DEVICES=all`` gives every GPU.
+    """
+    marked = (root / ".dockerenv").exists() or (root / "run/.containerenv").exists()
+    return (marked or "KUBERNETES_SERVICE_HOST" in env) and env.get("NVIDIA_VISIBLE_DEVICES") != "all"
+
+
 def _read_driver(nvml: Nvml, host: str, node: str) -> NvmlDriver:
     reasons: dict[str, str] = {}
 
@@ -136,6 +147,7 @@ def _read_driver(nvml: Nvml, host: str, node: str) -> NvmlDriver:
     return NvmlDriver(
         host=host,
         node=node,
+        in_container=in_container(os.environ),
         driver_version=read("driver_version", lambda: printable(nvml.call("nvmlSystemGetDriverVersion"))),
         cuda_version=read("cuda_version", lambda: cuda_version(nvml)),
         nvml_version=read("nvml_version", lambda: printable(nvml.call("nvmlSystemGetNVMLVersion"))),

@@ -178,10 +178,14 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NvmlDriver(msgspec.Struct, frozen=True, kw_only=True):
-    """The driver on the host that was asked. `node` is empty unless a Kubernetes node was named for this host."""
+    """The driver on the host that was asked. `node` is empty unless a Kubernetes node was named for this host.
+
+    `in_container`: it was asked from a container that may have been given some of the host's GPUs only.
+    """
 
     host: str
     node: str = ""
+    in_container: bool = False
     driver_version: str | None = None
     cuda_version: str | None = None
     nvml_version: str | None = None
