@@ -20,7 +20,7 @@ from inferaudit.cli.reach import opened, settle, told
 from inferaudit.errors import UsageError
 from inferaudit.model import Check, Fact, Scope, Snapshot, Target
 from inferaudit.plan import CollectPlan, HttpAuth
-from inferaudit.planning import Asked, collect_plan, overridden, words
+from inferaudit.planning import Asked, overridden, words
 from inferaudit.policy import Policy, load_policy, with_people
 from inferaudit.slo import parse_slo_flag
 
@@ -98,9 +98,10 @@ def gather(
     """
     needs = None if checks is None else frozenset(n for c in checks for n in (*c.needs, *c.optional))
     asked = replace(_asked(flags, policy), needs=needs)
-    _has_target(flags, collect_plan(policy, asked))
     way = settle(flags, policy, asked, reporter)
     plan = way.plan
+    if not (_has_target(plan) or way.facts or way.forward or flags.gpus in ("local", "dcgm")):
+        raise UsageError(EXAMPLES)
     if flags.load not in ("", "off") and not plan.load and "load.result" not in way.facts:
         raise UsageError("--load needs an endpoint: give --url URL")
     if plan.kubernetes:
@@ -145,10 +146,8 @@ def gather(
     return told(replace(collected, interrupted_by=interruption.code), way, tunnel)
 
 
-def _has_target(flags: Flags, plan: CollectPlan) -> None:
-    asked = flags.port_forward or flags.replicas or flags.chaos or flags.gpus in ("local", "dcgm")
-    if not (plan.kubernetes or plan.manifests or plan.endpoint or plan.prometheus or asked):
-        raise UsageError(EXAMPLES)
+def _has_target(plan: CollectPlan) -> bool:
+    return any((plan.kubernetes, plan.manifests, plan.endpoint, plan.prometheus, plan.replicas))
 
 
 def with_history(snapshot: Snapshot, policy: Policy, store: str) -> Snapshot:
