@@ -19,7 +19,7 @@ from inferaudit import __version__
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts import fact_specs
 from inferaudit.model import Fact, FactError, FactErrorKind, Scope, Snapshot, Target
-from inferaudit.plan import CollectPlan
+from inferaudit.plan import ChaosPlan, CollectPlan
 from inferaudit.queue_fed import queue_feeding
 from inferaudit.snapshot import merge
 
@@ -53,7 +53,8 @@ class Interrupted(Exception):  # noqa: N818  # not an error: the user said stop
 
 
 class Interruption:
-    """What a signal does: it raises, except under load, where the first one ends the load and keeps what it measured.
+    """What a signal does: it raises, except under load, where the first one ends the load and keeps what it measured,
+    and while an interrupted run puts together what it has (`closing`).
 
     A class because signal handlers have no other way to speak to the work they interrupt.
     """
@@ -61,6 +62,7 @@ class Interruption:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.gentle = False
+        self.closing = False
         self.code: int | None = None
 
     def signal(self, code: int) -> None:
@@ -68,7 +70,7 @@ class Interruption:
         first = self.code is None
         self.code = code
         self.stop.set()
-        if not (self.gentle and first):
+        if not (self.closing or (self.gentle and first)):
             raise Interrupted(code)
 
 
@@ -105,8 +107,10 @@ def collect(
         if plan.load:
             facts |= _load(plan, facts, interruption.stop, progress, load_progress)
         if plan.chaos and not interruption.stop.is_set():
+            facts["endpoint.degradation"] = cut_short(plan.chaos, begun=True)
             facts |= _chaos(plan, facts, interruption.stop, progress)
     except (Interrupted, KeyboardInterrupt) as signal:
+        interruption.closing = True
         interruption.stop.set()
         interruption.code = getattr(signal, "code", 130)
         facts = merge(facts, _take({n: f for n, f in futures.items() if f.done()}, {}))
@@ -255,6 +259,14 @@ def _chaos(plan: CollectPlan, facts: Facts, stop: threading.Event, progress: Pro
 
     assert plan.chaos is not None  # noqa: S101  # the caller looked
     return collect_chaos(plan.chaos, facts, stop, progress)
+
+
+def cut_short(plan: ChaosPlan, *, begun: bool) -> Fact:
+    """What is known of a deletion that was agreed to, should a signal leave no more."""
+    done = f"a pod may have been deleted: {plan.namespace}/{plan.pod}" if begun else "no pod was deleted"
+    reason = f"--chaos was interrupted: {done}"
+    remedy = f"kubectl get pods -n {plan.namespace}"
+    return Fact(error=FactError(FactErrorKind.INTERRUPTED, reason, f"chaos on {plan.subject}", remedy=remedy))
 
 
 def _of_this_cluster(facts: Facts) -> Facts:

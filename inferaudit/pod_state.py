@@ -56,6 +56,12 @@ def is_ready(pod: Object) -> bool:
     return bool(ready and ready.get("status") == "True") and not (pod.get("metadata") or {}).get("deletionTimestamp")
 
 
+def serves(pod: Object) -> bool:
+    """False for a worker of a LeaderWorkerSet's group: its leader alone takes the requests of all."""
+    labels = (pod.get("metadata") or {}).get("labels") or {}
+    return str(labels.get("leaderworkerset.sigs.k8s.io/worker-index", "0")) == "0"
+
+
 def is_current(pod: Object) -> bool:
     """True for a pod that is to run: neither being deleted nor at its end."""
     finished = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")

@@ -156,3 +156,27 @@ def test_an_event_stream_in_name_only_is_read_as_text(body: bytes, tokens: int, 
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     response = decode(_Received(head + body, []).raw(), protocol("custom"), True)
     assert (len(response.tokens), response.error) == (tokens, error)
+
+
+def binary_tensor(output: str) -> bytes:
+    return ('{"outputs": [%s]}' % output).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        binary_tensor('{"datatype": "FP32", "shape": 4, "parameters": {"binary_data_size": 4}}'),
+        binary_tensor('{"datatype": "FP32", "shape": "4", "parameters": {"binary_data_size": 4}}'),
+        binary_tensor('{"datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": %s}}' % ("9" * 5000)),
+        binary_tensor('{"datatype": "FP32", "shape": [%s], "parameters": {"binary_data_size": 4}}' % ("9" * 5000)),
+        binary_tensor('{"datatype": ["FP32"], "shape": [1], "parameters": 4}'),
+        binary_tensor("[" * 200_000),
+        b"[4]",
+    ],
+)
+@pytest.mark.parametrize("length", ["", "9" * 5000])
+def test_binary_outputs_of_any_shape_are_malformed_and_no_bug(text: bytes, length: str) -> None:
+    answer = Answer()
+    answer.fields[HEADER.lower().encode()] = (length or str(len(text))).encode()
+    binary_body(text + b"\0\0\0\0", answer)
+    assert (answer.error, answer.kind) == (True, "malformed_event")

@@ -135,7 +135,12 @@ def test_credentials_from_the_environment() -> None:
     auth = HttpAuth(api_key_env="KEY", header_env=(("X-Tenant", "TENANT"),))
     headers = credentials(auth, {"KEY": "k", "TENANT": "t"})
     assert headers == {"authorization": "Bearer k", "x-tenant": "t"}
-    for environ, words in (({"KEY": "k"}, "TENANT"), ({"KEY": "a\r\nb", "TENANT": "t"}, "line break")):
+    for environ, words in (
+        ({"KEY": "k"}, "TENANT"),
+        ({"KEY": "a\r\nb", "TENANT": "t"}, "line break"),
+        ({"KEY": "k€y", "TENANT": "t"}, "--api-key-env: the value of KEY holds a character"),
+        ({"KEY": "k", "TENANT": "é"}, "--header-env: the value of TENANT holds a character"),
+    ):
         with pytest.raises(UsageError, match=words):
             credentials(auth, environ)
 

@@ -37,6 +37,8 @@ def degradation(snapshot: Snapshot, *, max_error_ratio: float = 0.05, min_reques
         yield passed(subject, text, recovery, key="recovery")
     elif seen.interrupted:
         yield unknown(subject, "interrupted before the recovery was seen", recovery, key="recovery")
+    elif seen.unseen:
+        yield unknown(subject, f"the recovery could not be seen: {seen.unseen}", recovery, key="recovery")
     else:
         text = f"{seen.limit_s:g} s after {seen.pod} was deleted there were not {seen.ready} ready pods again"
         yield failed(subject, text, recovery, key="recovery")
@@ -46,6 +48,8 @@ def degradation(snapshot: Snapshot, *, max_error_ratio: float = 0.05, min_reques
     elif found.ratio is not None and found.ratio > max_error_ratio:
         last = f", the last of them {found.last_error_s:.1f} s after the deletion"
         yield failed(subject, f"{told} ({found.worst}){last}", errors, times, key="errors")
+    elif seen.interrupted:
+        yield unknown(subject, f"{told} until the watch was interrupted", errors, times, key="errors")
     elif seen.skipped:
         text = f"{told}, and {seen.skipped} could not be sent because others were still open"
         yield unknown(subject, text, errors, times, key="errors")

@@ -18,7 +18,8 @@ def replica_version(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     replicas = snapshot.fact("endpoint.replicas")
     answers, subject = replicas.answers, replicas.subject
-    digests = {a.pod: a.image_id for a in answers}
+    # The digest alone: the same image may have been pulled under several names, through a mirror for one.
+    digests = {a.pod: a.image_id.rpartition("@")[2] for a in answers}
     versions = {a.pod: f"{a.runtime} {a.version}" for a in answers if a.version}
     seen = (
         Evidence("endpoint.replicas.answers[].version", versions, "one version"),

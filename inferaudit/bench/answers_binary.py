@@ -20,7 +20,7 @@ def binary_body(data: bytes, answer: Answer) -> int:
     """The whole answer. A server may answer in JSON all the same, and says so by leaving the header out."""
     try:
         return _read(data, answer)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         answer.error, answer.kind = True, "malformed_event"
         return NO_TOKEN
 
@@ -51,7 +51,10 @@ def _size(output: Any) -> int:
     if not isinstance(size, int) or size < 0:
         raise msgspec.DecodeError("an output with neither data nor binary_data_size")
     width, count = WIDTHS.get(str(output.get("datatype"))), 1
-    for extent in output.get("shape") or ():
+    shape = output.get("shape") or []
+    if not isinstance(shape, list):
+        raise msgspec.DecodeError("an output whose shape is no list")
+    for extent in shape:
         count *= extent if isinstance(extent, int) else -1
     if width is not None and size != width * count:
         raise msgspec.DecodeError("an output whose shape and size differ")

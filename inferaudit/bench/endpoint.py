@@ -120,6 +120,8 @@ def headers(auth: HttpAuth, environ: Mapping[str, str] | None = None) -> dict[st
             raise UsageError(f"the environment has no {variable} (for the header {name})")
         if any(c in value or c in name for c in _FORBIDDEN):
             raise UsageError(f"{variable} holds a line break and cannot be sent as the header {name}")
+        if not (value.isascii() and value.isprintable()):
+            raise UsageError(f"{variable} holds a character that no header may, so it cannot be sent as {name}")
         found[name] = f"Bearer {value}" if (name, variable) == ("Authorization", auth.api_key_env) else value
     return found
 

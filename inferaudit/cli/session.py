@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inferaudit.audit import Collected, Interrupted, Interruption, collect
+from inferaudit.audit import Collected, Interrupted, Interruption, collect, cut_short
 from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.cli.flags import Flags
 from inferaudit.cli.gpu_probe import proposed_probe, run_proposal
@@ -110,6 +110,8 @@ def gather(
     if plan.load:
         _confirm_load(plan.load.url, flags, reporter)
     extra: dict[str, Fact] = {**_process_facts(flags, policy), **(known or {})}
+    if plan.chaos:  # until it is done, this is what there is to say of it
+        extra["endpoint.degradation"] = cut_short(plan.chaos, begun=False)
     target = Target(
         context=policy.target.context,
         namespace=policy.target.namespace,
@@ -137,12 +139,15 @@ def gather(
     try:
         with _signals(interruption), reporter, opened(way, policy, asked, reporter) as reached:
             tunnel = reached.tunnel
-            plan, probed = run_proposal(reached.plan, proposal, reporter)
-            collected = collected_of(plan, extra | reached.facts | dict(probed))
+            plan, extra = reached.plan, extra | reached.facts
+            if interruption.code is None:  # else opening the way has noticed a signal, and nothing more is begun
+                plan, probed = run_proposal(plan, proposal, reporter)
+                extra |= probed
+            collected = collected_of(plan, extra)
     except (Interrupted, KeyboardInterrupt):
         # Between the steps that take a signal themselves: what was there is kept, and nothing more is begun.
         interruption.code = interruption.code or 130
-        collected = collected or collected_of(CollectPlan(), extra)
+        collected = collected or collected_of(CollectPlan(), way.facts | extra)
     return told(replace(collected, interrupted_by=interruption.code), way, tunnel)
 
 
@@ -251,6 +256,7 @@ def _signals(interruption: Interruption) -> Iterator[None]:
     try:
         yield
     finally:
+        interruption.closing = True  # a signal between these lines is noted, and leaves no handler behind
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -25,16 +25,18 @@ from inferaudit.collect.endpoint_wire import WIRES, read_answer
 from inferaudit.collect.http_client import Http, Scrubber, credentials, tls_context
 from inferaudit.collect.kube_client import ApiClient, ApiError, Asked, PlainPage, connect
 from inferaudit.collect.reach import Surroundings
+from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts.reach import ChaosRequest, Degradation
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import ChaosPlan, HttpAuth
-from inferaudit.pod_state import is_ready, pod_name
+from inferaudit.pod_state import is_ready, pod_name, serves
 from inferaudit.redact import redact_text
 from inferaudit.runtime_registry import runtime
 
 _AT_ONCE = 8
 _REQUEST_S = 10.0
 _POLL_S = 1.0
+_UNSURE_S = 30.0  # how long a deletion that got no answer is given to show
 _FACT = "endpoint.degradation"
 
 
@@ -76,8 +78,10 @@ def propose_chaos(around: Surroundings, targets: Sequence[str], url: str, auth: 
 def chaos_words(plan: ChaosPlan) -> str:
     """One paragraph for the terminal."""
     grace = "with one second of grace" if plan.abrupt else "with its own grace period"
+    where = f"context {plan.kubernetes.context}" if plan.kubernetes.context else "the cluster that this runs in"
     return (
-        f"--chaos deletes pod {plan.pod} in namespace {plan.namespace}, one of {plan.ready} ready of {plan.subject}, "
+        f"--chaos deletes pod {plan.pod} in namespace {plan.namespace} of {where}, "
+        f"one of {plan.ready} ready of {plan.subject}, "
         f"{grace}, while at most {plan.rate:g} small requests/s go to {plan.url}; its controller makes a new one, and "
         f"the recovery is waited for, at most {plan.limit_s:g} s"
     )
@@ -137,6 +141,15 @@ class _Watch:
             self.seen.append((began, ms, status, error))
 
 
+@dataclass
+class _After:
+    """What the pods showed. `recovered` is a time of the watch's clock; `trouble` why the last look showed nothing."""
+
+    gone: bool
+    recovered: float | None = None
+    trouble: str = ""
+
+
 def _prepared(plan: ChaosPlan, facts: Mapping[str, Fact], environ: Mapping[str, str]) -> _Watch:
     """The request that will be sent again and again; :class:`ApiError` where the endpoint gave no good answer."""
     plain, target, known = (facts.get(f"endpoint.{name}") for name in ("plain", "target", "runtime"))
@@ -177,16 +190,22 @@ def _run(plan: ChaosPlan, watch: _Watch, stop: threading.Event, progress: Callab
         _while(watch, pool, stop, lambda passed: passed < plan.before_s)
         if stop.is_set():
             raise _stopped(plan, "interrupted before anything was deleted", FactErrorKind.INTERRUPTED)
-        _drain(watch)
+        if not _drain(watch):
+            raise _stopped(plan, "requests were still without an answer, so nothing was deleted")
+        if not watch.seen:
+            raise _stopped(plan, "no request was seen to be answered, so nothing was deleted")
         if broken := [error for _, _, _, error in watch.seen if error]:
             text = f"{len(broken)} of {len(watch.seen)} requests failed ({broken[0]}) before anything was deleted"
             raise _stopped(plan, f"{text}: nothing was")
-        _still_enough(client, plan)
+        plan = replace(plan, ready=_still_enough(client, plan))
         progress(f"chaos: deleting pod {plan.namespace}/{plan.pod}")
         deleted = watch.clock()
-        _delete(client, plan)
-        recovered = _await(client, plan, watch, pool, stop, deleted, progress)
+        doubt = _delete(client, plan)
+        after = _await(client, plan, watch, pool, stop, deleted, progress, sure=not doubt)
         _drain(watch)
+        if not after.gone:
+            what = "that it went was not seen" if after.trouble else "it was still there afterwards"
+            raise _stopped(plan, f"the deletion of pod {plan.pod} got no good answer ({doubt}), and {what}")
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return Degradation(
@@ -199,7 +218,8 @@ def _run(plan: ChaosPlan, watch: _Watch, stop: threading.Event, progress: Callab
         rate_per_s=plan.rate,
         abrupt=plan.abrupt,
         limit_s=plan.limit_s,
-        recovery_s=None if recovered is None else round(recovered - deleted, 3),
+        recovery_s=None if after.recovered is None else round(after.recovered - deleted, 3),
+        unseen=after.trouble,
         requests=[
             ChaosRequest(
                 at_s=round(began - deleted, 3), ms=None if ms is None else round(ms, 3), status=status, error=error
@@ -218,11 +238,12 @@ def _while(watch: _Watch, pool: ThreadPoolExecutor, stop: threading.Event, goes_
         stop.wait(min(0.05, 1 / watch.rate))
 
 
-def _drain(watch: _Watch) -> None:
-    """Wait for the open requests; each is bounded by itself."""
+def _drain(watch: _Watch) -> bool:
+    """Wait for the open requests; each is bounded by itself. False where one still hangs."""
     end = watch.clock() + _REQUEST_S + 1.0
     while watch._open and watch.clock() < end:
         time.sleep(0.02)
+    return not watch._open
 
 
 def _await(
@@ -233,59 +254,89 @@ def _await(
     stop: threading.Event,
     deleted: float,
     progress: Callable[[str], None],
-) -> float | None:
-    """When as many pods were ready again; None = not within the limit. Requests go on for a while after it."""
-    recovered: list[float] = []
+    *,
+    sure: bool,
+) -> _After:
+    """What became of the pods, within the limit. Requests go on for a while after the recovery.
+
+    `sure`: the API server said yes to the deletion; else it counts once the pod is seen to go.
+    """
+    after = _After(gone=sure)
     done = threading.Event()
 
     def look() -> None:
+        reader = client
         while not done.wait(_POLL_S):
             try:
-                ready = [uid for uid in _ready(client, plan) if uid != plan.pod_uid]
-            except ApiError:
-                continue  # the API server's own trouble is not the service's; the limit holds
-            if len(ready) >= plan.ready:
-                recovered.append(watch.clock())
+                if reader.dead is not None:  # one lost connection ends a client for good, and not this watch
+                    reader = connect(plan.kubernetes)
+                    reader.deadline = client.deadline
+                pods = _pods(reader, plan)
+            except (CollectError, UsageError) as error:
+                after.trouble = _line(str(error))  # the API server's own trouble is not the service's
+                continue
+            after.trouble = ""
+            after.gone = after.gone or not any(_uid(pod) == plan.pod_uid and not _ending(pod) for pod in pods)
+            ready = [pod for pod in pods if is_ready(pod) and _uid(pod) != plan.pod_uid]
+            if after.gone and len(ready) >= plan.ready:
+                after.recovered = watch.clock()
                 return
 
     looking = threading.Thread(target=look, name="inferaudit-chaos", daemon=True)
     looking.start()
     progress(f"chaos: waiting for {plan.ready} ready pods, at most {plan.limit_s:g} s")
     try:
-        _while(watch, pool, stop, lambda passed: not recovered and passed < plan.limit_s)
-        if recovered:
+
+        def limit() -> float:
+            return plan.limit_s if after.gone else min(plan.limit_s, _UNSURE_S)
+
+        _while(watch, pool, stop, lambda passed: after.recovered is None and passed < limit())
+        if after.recovered is not None:
             _while(watch, pool, stop, lambda passed: passed < plan.after_s)
     finally:
         done.set()
         looking.join(2.0)
-    return recovered[0] if recovered and recovered[0] - deleted <= plan.limit_s else None
+    if looking.is_alive() and after.recovered is None:
+        after.trouble = after.trouble or "the API server did not answer the last look at the pods"
+    if after.recovered is not None and after.recovered - deleted > plan.limit_s:
+        after.recovered = None
+    return after
 
 
-def _ready(client: ApiClient, plan: ChaosPlan) -> list[str]:
-    """Uids of the ready pods that the same controller made."""
+def _pods(client: ApiClient, plan: ChaosPlan) -> list[dict[str, Any]]:
+    """The pods that the same controller made and that serve, whatever their state."""
     path = f"/api/v1/namespaces/{plan.namespace}/pods"
     pods = client.items(path, Asked("list", "pods", plan.namespace), PlainPage, lambda page: page.items or ())
-    return [str(pod["metadata"].get("uid")) for pod in pods if is_ready(pod) and _controller(pod) == plan.owner_uid]
+    return [pod for pod in pods if serves(pod) and _controller(pod) == plan.owner_uid]
 
 
-def _still_enough(client: ApiClient, plan: ChaosPlan) -> None:
-    ready = _ready(client, plan)
-    if plan.pod_uid not in ready or len(ready) < 2:
+def _still_enough(client: ApiClient, plan: ChaosPlan) -> int:
+    """How many are ready now: as many have to be again. What was ready when the plan was made may be long ago."""
+    ready = [_uid(pod) for pod in _pods(client, plan) if is_ready(pod)]
+    if len(ready) < 2:
         raise _stopped(plan, f"only {len(ready)} pods were ready when it came to it: nothing was deleted")
+    if plan.pod_uid not in ready:
+        raise _stopped(plan, f"pod {plan.pod} was not ready when it came to it: nothing was deleted")
+    return len(ready)
 
 
-def _delete(client: ApiClient, plan: ChaosPlan) -> None:
-    """Exactly that pod, and no other that has its name by now."""
+def _delete(client: ApiClient, plan: ChaosPlan) -> str:
+    """Exactly that pod, and no other that has its name by now. "" = it goes; else why it is not known whether it does.
+
+    :class:`ApiError` where it surely was not deleted.
+    """
     options: dict[str, Any] = {"preconditions": {"uid": plan.pod_uid}}
     if plan.abrupt:
         options["gracePeriodSeconds"] = 1
     status, body = client.send("DELETE", f"/api/v1/namespaces/{plan.namespace}/pods/{plan.pod}", options)
     if 200 <= status < 300:
-        return
+        return ""
     try:
         message = str(msgspec.json.decode(body).get("message", ""))
     except (msgspec.DecodeError, AttributeError, UnicodeDecodeError):
         message = body.decode("utf-8", "replace")
+    if status == 0 or status >= 500:  # it may have been done before the answer was lost
+        return _line(message) or f"status {status}"
     denied = status in (401, 403)
     reason = (
         f"may not delete pods in {plan.namespace}: forbidden; nothing was deleted"
@@ -295,6 +346,14 @@ def _delete(client: ApiClient, plan: ChaosPlan) -> None:
     remedy = "inferaudit generate rbac --with chaos"
     kind = FactErrorKind.DENIED if denied else FactErrorKind.FAILED
     raise ApiError(FactError(kind, reason, client.source, "delete", "pods", plan.namespace, remedy), status)
+
+
+def _uid(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("uid"))
+
+
+def _ending(pod: Mapping[str, Any]) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _controller(pod: Mapping[str, Any]) -> str:

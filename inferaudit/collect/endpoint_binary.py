@@ -40,7 +40,7 @@ class BinaryHttp(Http):
             return reply
         try:
             return replace(reply, body=json.dumps(_document(reply)).encode())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return replace(reply, error="malformed_event", detail=f"no binary tensors: {error}")
 
 

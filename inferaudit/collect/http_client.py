@@ -92,6 +92,8 @@ def credentials(auth: HttpAuth, environ: Mapping[str, str]) -> dict[str, str]:
         key = _variable(auth.api_key_env, "--api-key-env", environ)
         headers["authorization"] = f"Bearer {key}"
     for name, variable in auth.header_env:
+        if not (name.isascii() and name.isprintable()):
+            raise UsageError(f"--header-env: {name!r} holds a character that no header's name may")
         headers[name.lower()] = _variable(variable, "--header-env", environ)
     return headers
 
@@ -102,6 +104,8 @@ def _variable(name: str, flag: str, environ: Mapping[str, str]) -> str:
         raise UsageError(f"{flag} names the environment variable {name}, which is not set")
     if any(c in value for c in "\r\n\0"):
         raise UsageError(f"{flag}: the value of {name} holds a line break; a header cannot")
+    if not (value.isascii() and value.isprintable()):
+        raise UsageError(f"{flag}: the value of {name} holds a character that no header may; is it pasted whole?")
     return value
 
 

@@ -25,6 +25,8 @@ from inferaudit.redact import redact_text
 
 T = TypeVar("T")
 
+IN_CLUSTER = "in-cluster"  # what the context is called where there is no kubeconfig
+
 _TRIES = 5
 _RESTARTS = 3
 _MAX_WAIT_S = 15.0
@@ -294,7 +296,7 @@ def connect(plan: KubernetesPlan) -> ApiClient:
     try:
         if not present and not plan.kubeconfig and not plan.context and os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=settings)
-            context = "in-cluster"
+            context = IN_CLUSTER
         elif not present:
             raise UsageError(f"no kubeconfig at {files}; give --kubeconfig, or --manifests to audit files")
         else:

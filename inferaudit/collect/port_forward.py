@@ -18,7 +18,7 @@ from typing import Any
 
 from inferaudit.collect.kube_client import ApiClient, connect
 from inferaudit.collect.reach import Surroundings, look_around, no_ready_pod
-from inferaudit.errors import CollectError
+from inferaudit.errors import CollectError, UsageError
 from inferaudit.model import FactError, FactErrorKind
 from inferaudit.redact import redact_text
 from inferaudit.serving_address import Address
@@ -156,7 +156,10 @@ def port_forward(around: Surroundings, address: Address, progress: Callable[[str
     pod = around.names[0]
 
     def another() -> str | None:
-        seen = look_around(around.kubernetes)
+        try:
+            seen = look_around(around.kubernetes)
+        except (CollectError, UsageError):  # in a thread of ours: why the first pod was lost is told all the same
+            return None
         names = () if isinstance(seen, FactError) else seen.names
         return next((name for name in names if name != tunnel.pod), next(iter(names), None))
 

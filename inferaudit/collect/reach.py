@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inferaudit.collect.kube_client import IN_CLUSTER, connect
 from inferaudit.collect.kubernetes import collect_kubernetes
 from inferaudit.model import FactError, FactErrorKind
 from inferaudit.plan import KubernetesPlan
-from inferaudit.pod_state import is_ready, pod_name
+from inferaudit.pod_state import is_ready, pod_name, serves
 from inferaudit.serving_address import Address, serving_address
 
 _NEEDS = ("workload", "workload.containers", "workload.pods", "service.services", "service.configmaps")
@@ -20,7 +21,11 @@ _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The workload with its way in. `ready` are its ready pods (whole objects, by name); `kubernetes` names it."""
+    """The workload with its way in. `ready` are its ready pods that serve (whole objects, by name).
+
+    `kubernetes` names the workload and, outside a cluster, the context it was seen in: what is agreed to about one
+    cluster is not done in another, should the kubeconfig change meanwhile.
+    """
 
     kubernetes: KubernetesPlan
     subject: str
@@ -59,8 +64,10 @@ def look_around(plan: KubernetesPlan, *, rpc: bool = False) -> Surroundings | Fa
         )
     else:
         address = found
-    ready = sorted((pod for pod in facts["workload.pods"].value if is_ready(pod)), key=pod_name)
-    named = replace(plan, namespace=workload.namespace, workload=plan.workload or _label(workload))
+    ready = sorted((pod for pod in facts["workload.pods"].value if is_ready(pod) and serves(pod)), key=pod_name)
+    seen_in = connect(plan).context
+    context = "" if seen_in == IN_CLUSTER and not plan.context else seen_in
+    named = replace(plan, context=context, namespace=workload.namespace, workload=plan.workload or _label(workload))
     return Surroundings(named, workload.subject, workload.namespace, workload.replicas, tuple(ready), address)
 
 

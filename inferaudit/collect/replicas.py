@@ -111,11 +111,13 @@ def _get(client: ApiClient, plan: ReplicasPlan, pod: str, path: str) -> Reply:
             preload_content=False,
         )
         try:
-            body = response.read(_MAX_BODY)
+            body = _body(response, time.monotonic() + _GET_S)
         finally:
             response.close()
     except urllib3.exceptions.HTTPError as error:
         return Reply(error="timeout_headers", detail=f"no answer through the API server: {_line(str(error))}")
+    except TimeoutError:
+        return Reply(error="timeout_total", detail=f"the answer was not complete within {_GET_S:g} s")
     headers = {name.lower(): value[:1000] for name, value in list(response.headers.items())[:200]}
     said = _status(body) if response.status >= 400 else None
     if said is not None:
@@ -126,6 +128,16 @@ def _get(client: ApiClient, plan: ReplicasPlan, pod: str, path: str) -> Reply:
             )
     elapsed = (time.perf_counter_ns() - began) / 1e6
     return Reply(int(response.status), headers, body, elapsed)
+
+
+def _body(response: Any, end: float) -> bytes:
+    """At most `_MAX_BODY` of the body; TimeoutError at `end`, however many small pieces still come."""
+    body = b""
+    while len(body) < _MAX_BODY and (piece := response.read1(_MAX_BODY - len(body))):
+        body += piece
+        if time.monotonic() > end:
+            raise TimeoutError
+    return body
 
 
 def _look_at(client: ApiClient, plan: ReplicasPlan, pod: str, status: int, said: str) -> None:

@@ -73,6 +73,7 @@ class Degradation(_Value, frozen=True):
 
     `recovery_s` is from the deletion until as many pods were ready again, None = not within `limit_s`. `skipped` counts
     requests that were due and not sent, because eight were open already. `interrupted`: a signal ended the watch.
+    `unseen` is why the pods could not be seen when the time was up, "" where they could.
     """
 
     subject: str
@@ -88,6 +89,7 @@ class Degradation(_Value, frozen=True):
     requests: list[ChaosRequest]
     skipped: int = 0
     interrupted: bool = False
+    unseen: str = ""
 
 
 FACTS = (
