@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inferaudit.bench.answers import Answer
+from inferaudit.bench.answers_binary import HEADER, binary_body
 from inferaudit.bench.decode import Response, decode, sse_events
 from inferaudit.bench.protocols import protocol
 from inferaudit.bench.raw import Raw
@@ -159,7 +161,7 @@ def test_an_event_stream_in_name_only_is_read_as_text(body: bytes, tokens: int, 
 
 
 def binary_tensor(output: str) -> bytes:
-    return ('{"outputs": [%s]}' % output).encode()
+    return b'{"outputs": [' + output.encode() + b"]}"
 
 
 @pytest.mark.parametrize(

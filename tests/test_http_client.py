@@ -14,6 +14,7 @@ from support.faulty import FAULTS, FaultyServer
 from support.replay import Replay, whole
 
 from inferaudit.collect import http_client
+from inferaudit.collect.endpoint_binary import BinaryHttp
 from inferaudit.collect.http_client import Chunk, Http, Scrubber, credentials
 from inferaudit.errors import UsageError
 from inferaudit.plan import HttpAuth
@@ -152,3 +153,11 @@ def test_scrubbed_text_is_short_printable_and_without_the_secret(text: str, secr
     assert clean.isprintable()
     if len(secret) >= 8 and secret.isalnum():
         assert secret not in clean
+
+
+def test_a_binary_answer_nested_beyond_reason_is_malformed() -> None:
+    text = b'{"outputs": ' + b"[" * 200_000
+    answer = whole(text, "200 OK", "application/octet-stream", f"inference-header-content-length: {len(text)}")
+    with Replay({"POST /v2/models/m/infer": answer}) as server, BinaryHttp(server.url, {}, CONTEXT, 5.0) as client:
+        reply = client.post("/v2/models/m/infer", b"{}")
+    assert reply.error == "malformed_event"

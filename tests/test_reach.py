@@ -391,6 +391,25 @@ def test_one_pod_goes_and_the_endpoint_is_watched_until_it_is_back(lossy: Contro
 
 
 @cluster
+def test_workers_of_a_group_are_not_asked_and_the_context_is_pinned(lossy: ControlPlane) -> None:
+    asked = KubernetesPlan(kubeconfig=str(lossy.kubeconfig), namespace="lossy", workload="deployment/chat")
+    found = look_around(asked)
+    assert isinstance(found, Surroundings), found
+    leader, worker = found.names
+    for name, index in ((leader, "0"), (worker, "1")):
+        lossy.kubectl("label", "pod", name, "-n", "lossy", f"leaderworkerset.sigs.k8s.io/worker-index={index}")
+    try:
+        seen = look_around(asked)
+    finally:
+        for name in found.names:
+            lossy.kubectl("label", "pod", name, "-n", "lossy", "leaderworkerset.sigs.k8s.io/worker-index-")
+    assert isinstance(seen, Surroundings), seen
+    assert seen.names == (leader,)
+    contexts = yaml.safe_load(lossy.kubeconfig.read_text())
+    assert seen.kubernetes.context == contexts["current-context"]
+
+
+@cluster
 def test_ctrl_c_during_the_watch_keeps_what_was_seen(lossy: ControlPlane, tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     chaos = {"targets": ["deployment/lossy/chat"], "rate": "5/s", "before": "30s"}
@@ -560,6 +579,18 @@ def test_it_moves_to_another_pod_once(tunnel: ControlPlane) -> None:
         assert opened.failure is not None
         assert "not found" in opened.failure.error.reason
     tunnel.kubectl("rollout", "status", "deployment/chat", "-n", "tunnel", "--timeout=60s")
+
+
+@cluster
+def test_no_other_pod_is_sought_with_a_kubeconfig_that_is_gone(tunnel: ControlPlane, tmp_path: Path) -> None:
+    found, address = there(tunnel)
+    config = tmp_path / "config"
+    config.write_bytes(tunnel.kubeconfig.read_bytes())
+    moved = dataclasses.replace(found, kubernetes=dataclasses.replace(found.kubernetes, kubeconfig=str(config)))
+    with port_forward(moved, address, lambda _: None) as opened:
+        assert opened.another() is not None
+        config.unlink()
+        assert opened.another() is None
 
 
 @cluster
