@@ -1,8 +1,10 @@
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 from inferaudit.kube.selectors import matches_labels, selects
+from inferaudit.kube.types import Workload
 from inferaudit.kube.workloads import template_labels, worker_templates
 from inferaudit.subjects import object_subject
 
@@ -23,9 +25,11 @@ def group_traffic(snapshot: Snapshot) -> Iterator[Judgement]:
     """Only the leader of a group answers requests: a Service that selects its workers too loses every second one.
 
     The ranks speak over ports that nobody declares. A NetworkPolicy that admits the gateway alone stops the model from
-    starting.
+    starting. Pods of a StatefulSet that call each other by name have those names from the headless Service alone.
     """
     workload = snapshot.fact("workload")
+    if workload.kind == "StatefulSet":
+        yield from _named_peers(workload, snapshot.fact("service.services"))
     workers = worker_templates(workload.object)
     if workload.kind != "LeaderWorkerSet" or workload.pods_per_replica < 2:
         return
@@ -52,6 +56,41 @@ def group_traffic(snapshot: Snapshot) -> Iterator[Judgement]:
             yield passed(object_subject(inward[0]), "admits the group's own pods", seen)
         else:
             yield failed(object_subject(inward[0]), "does not let the pods of a group reach each other", seen)
+
+
+def _named_peers(workload: Workload, services: list[Mapping[str, Any]]) -> Iterator[Judgement]:
+    """Whether ``chat-0.peers`` in the pods' own words is a name that Kubernetes gives."""
+    governing = (workload.object.get("spec") or {}).get("serviceName")
+    called = _peers_called(workload, governing)
+    if not called:
+        return
+    own = next((s for s in services if (s.get("metadata") or {}).get("name") == governing), None)
+    headless = own is not None and (own.get("spec") or {}).get("clusterIP") == "None"
+    host = f"{workload.name}-0.{called}"
+    seen = Evidence("spec.serviceName", governing, f"{called}: a headless Service over the pods")
+    if governing != called:
+        yield failed(workload.subject, f"its pods call {host}, a name that spec.serviceName does not give them", seen)
+    elif own is None:
+        yield failed(workload.subject, f"its pods call {host}, and no Service {called} selects them", seen)
+    elif not headless:
+        yield failed(workload.subject, f"its pods call {host}, and the Service {called} is not headless", seen)
+    else:
+        yield passed(workload.subject, f"{called} gives its pods their names", seen)
+
+
+def _peers_called(workload: Workload, governing: str | None) -> str | None:
+    """The Service in the first peer's host name that a container is given; None where none is."""
+    # A port or the namespace behind it tells a host from a file such as model-0.bin.
+    host = re.compile(
+        rf"(?<![\w-]){re.escape(workload.name)}-\d+\.([a-z0-9-]+)(:\d|\.svc\b|\.{re.escape(workload.namespace)}\b)?"
+    )
+    for container in (workload.template.get("spec") or {}).get("containers") or ():
+        values = [each.get("value") for each in container.get("env") or ()]
+        for text in (*(container.get("command") or ()), *(container.get("args") or ()), *values):
+            for found in host.finditer(str(text)):
+                if found[2] or found[1] == governing:
+                    return found[1]
+    return None
 
 
 def _inward(policy: Mapping[str, Any]) -> bool:
