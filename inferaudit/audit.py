@@ -102,7 +102,7 @@ def collect(
     futures = {name: pool.submit(job) for name, job in _jobs(plan, progress).items()}
     try:
         _join(futures)
-        facts = _of_this_cluster(_take(futures, facts))
+        facts = _of_this_cluster(_take(futures, facts, progress))
         interruption.gentle = bool(plan.load or plan.chaos)
         if plan.load:
             facts |= _load(plan, facts, interruption.stop, progress, load_progress)
@@ -113,7 +113,7 @@ def collect(
         interruption.closing = True
         interruption.stop.set()
         interruption.code = getattr(signal, "code", 130)
-        facts = merge(facts, _take({n: f for n, f in futures.items() if f.done()}, {}))
+        facts = merge(facts, _take({n: f for n, f in futures.items() if f.done()}, {}, progress))
     finally:
         interruption.gentle = False
         pool.shutdown(wait=False, cancel_futures=True)
@@ -197,15 +197,25 @@ def _join(futures: Mapping[str, Future[Facts]]) -> None:
         _, pending = wait_futures(pending, timeout=0.2)
 
 
-def _take(futures: Mapping[str, Future[Facts]], facts: Facts) -> Facts:
+def _take(futures: Mapping[str, Future[Facts]], facts: Facts, progress: Progress) -> Facts:
     for name, future in futures.items():
-        try:
-            facts = merge(facts, future.result())
-        except UsageError:
-            raise
-        except CollectError as error:
-            facts = merge(facts, _failed(name, str(error)))
+        facts = merge(facts, _or_failed(name, future.result, progress))
     return facts
+
+
+def _or_failed(name: str, job: Callable[[], Facts], progress: Progress) -> Facts:
+    """The facts of collector `name`; a failure is their error, also one that is a bug of ours: the rest stays true."""
+    try:
+        return job()
+    except (UsageError, Interrupted):
+        raise
+    except CollectError as error:
+        return _failed(name, str(error))
+    except Exception as bug:
+        from inferaudit.bug_log import log_bug
+
+        progress(f"{name}: a bug in inferaudit: {type(bug).__name__}; details in {log_bug(bug)}. Please report it.")
+        return _failed(name, f"{name} ended in a bug of inferaudit ({type(bug).__name__})")
 
 
 _COLLECTOR_WORD = {
@@ -246,10 +256,7 @@ def _load(
         load = replace(load, metrics_url=given or page.value.url, runtimes=names)
     progress(f"load: profile {load.profile} on {load.url}")
     with _gpu_sampling(plan, facts) as sampled:
-        try:
-            loaded = collect_load(load, progress=load_progress, stop=stop)
-        except CollectError as error:
-            loaded = _failed("load", str(error))
+        loaded = _or_failed("load", lambda: collect_load(load, progress=load_progress, stop=stop), progress)
     return loaded | sampled
 
 

@@ -15,10 +15,10 @@ _FILES = (*TEXTS, ".pdf", ".yaml", ".yml", ".json", ".csv", ".docx", ".xlsx", ".
 MOST = 200
 _LONGEST = 200
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,}|-{4,}$|\.{4,}$)")
-_MARKED = re.compile(r" {0,3}(?:#{1,6}|={1,6})[ \t]+(?P<text>\S.*?)[ \t]*[#=]*")
+_MARKED = re.compile(r" {0,3}(?:#{1,6}|={1,6})[ \t]+(?P<text>\S.*)")
 _BOLD = re.compile(r"[ \t]*(?:\*\*|__)(?P<text>[^*_].*?)(?:\*\*|__):?[ \t]*")
 _UNDERLINE = re.compile(r"(?P<sign>[-=~^\"*+#])(?P=sign){2,}[ \t]*")
-_HTML = re.compile(r"<h[1-6]\b[^>]*>(.{0,2000}?)</h[1-6]\s*>", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(r"<h[1-6]\b[^<>]{0,500}>((?:(?!<h[1-6]\b).){0,2000}?)</h[1-6]\s*>", re.IGNORECASE | re.DOTALL)
 
 
 def is_link(evidence: str) -> bool:
@@ -63,16 +63,17 @@ def _lines(text: str) -> Iterator[str]:
         if opened and (opened[1][0] in "`~" or not before.strip()):
             fence, before = opened[1] if opened[1][0] in "`~" else "", ""
             continue
-        match = _MARKED.fullmatch(line) or _BOLD.fullmatch(line)
-        if match:
-            yield match["text"]
+        if marked := _MARKED.fullmatch(line):
+            yield marked["text"].rstrip().rstrip("#=")  # not by the pattern, whose time is the square of the spaces
+        elif bold := _BOLD.fullmatch(line):
+            yield bold["text"]
         elif _UNDERLINE.fullmatch(line) and before.strip():
             yield before
         before = line
 
 
 def _plain(markup: str) -> str:
-    return html.unescape(re.sub(r"<[^>]*>", " ", markup))
+    return html.unescape(re.sub(r"<[^<>]*>", " ", markup))
 
 
 def _clean(text: str) -> str:

@@ -17,11 +17,12 @@ from inferaudit.errors import CollectError
 
 MAX_FAMILIES = 2_000
 MAX_SAMPLES = 50_000
+MOST = 1e200  # nothing measured is larger; sums and changes of units stay finite
 _SUFFIXES = ("_bucket", "_count", "_sum", "_created", "_total", "_info")
 
 
 class MetricSample(msgspec.Struct, frozen=True):
-    """One line of a metrics page. `value` None = NaN, which JSON cannot say; infinities are ±1.7976931348623157e308."""
+    """One line of a metrics page. `value` None = NaN, infinite, or beyond ±1e200, which no sum bears."""
 
     name: str
     labels: dict[str, str]
@@ -96,7 +97,7 @@ def buckets(family: MetricFamily) -> list[float]:
             values.append(float(bound))
         except ValueError:
             continue
-    return sorted(v for v in values if math.isfinite(v))
+    return sorted(v for v in values if abs(v) <= MOST)
 
 
 def _parser(content_type: str) -> Any:
@@ -123,9 +124,7 @@ def _family(parsed: Any, declared: set[str]) -> MetricFamily:
 
 def _finite(value: Any) -> float | None:
     number = float(value)
-    if math.isnan(number):
-        return None
-    return max(-1.7976931348623157e308, min(1.7976931348623157e308, number))
+    return number if abs(number) <= MOST else None
 
 
 def _short(error: Exception) -> str:

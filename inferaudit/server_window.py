@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from inferaudit.exposition import MetricFamily, MetricSample, find, samples, total
+from inferaudit.exposition import MOST, MetricFamily, MetricSample, find, samples, total
 from inferaudit.facts.load import ServerReading
 from inferaudit.runtime_registry import MetricName, Runtime, runtimes
 
@@ -47,6 +47,9 @@ def window_readings(
             if name is None:
                 continue
             taken.add(concept)
+            wire = _wire(name)[0]
+            if any(s.value is None for page in (before, after) for s in samples(page, wire)):
+                continue  # no number: what was counted cannot be told
             reading = _reading(concept, name, before, after, model, route)
             if reading is None:
                 said = f"{name.name} went down between the two pages"
@@ -77,7 +80,7 @@ def _reading(
     """The difference of one metric; None where it went down, which no counter does."""
     scale = _SECONDS.get(name.unit, 1.0)
     unit = "seconds" if name.unit in _SECONDS else name.unit
-    wire = [name.name] if name.type == "counter" else [f"{name.name}{end}" for end in ("_count", "_sum", "_bucket")]
+    wire = _wire(name)
     # What is ours is decided on the second page and holds for both: a label's first value may appear in between.
     ours = _ours([s for sample in wire for s in samples(after, sample)], name, model, route)
     if name.type == "counter":
@@ -99,11 +102,18 @@ def _reading(
     )
 
 
+def _wire(name: MetricName) -> list[str]:
+    return [name.name] if name.type == "counter" else [f"{name.name}{end}" for end in ("_count", "_sum", "_bucket")]
+
+
 def _change(before: Sequence[MetricFamily], after: Sequence[MetricFamily], sample: str, ours: Ours) -> float | None:
-    new = [s.value or 0.0 for s in samples(after, sample) if ours(s)]
+    new, old = ([s.value for s in samples(page, sample) if ours(s)] for page in (after, before))
     if not new:
         return 0.0 if sample == sample.removesuffix("_sum") else None
-    return math.fsum(new) - math.fsum(s.value or 0.0 for s in samples(before, sample) if ours(s))
+    counted, earlier = ([value for value in page if value is not None] for page in (new, old))
+    if len(counted) < len(new) or len(earlier) < len(old):
+        return None
+    return math.fsum(counted) - math.fsum(earlier)
 
 
 def _bucket_changes(
@@ -117,7 +127,7 @@ def _bucket_changes(
                 bound = float(found.labels.get("le", "inf"))
             except ValueError:
                 continue
-            if math.isfinite(bound) and found.value is not None:
+            if abs(bound) <= MOST and found.value is not None:
                 counts[bound] = counts.get(bound, 0.0) + sign * found.value
     return sorted(counts.items())
 

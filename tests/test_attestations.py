@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -78,6 +79,21 @@ def test_many_headings_do_not_take_long() -> None:
     assert len(headings("# a b\n" * 100_000 + "<h1>" * 100_000)) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["# a" + " " * 500_000 + "x", "<h1 " * 200_000, "<h1>" * 200_000, "<h1>" + "<" * 1_000_000, "# #" + "# " * 400_000],
+    ids=["spaces", "open tags", "no ends", "brackets", "signs"],
+)
+def test_no_page_takes_long_to_read(text: str) -> None:
+    start = time.process_time()
+    headings(text)
+    assert time.process_time() - start < 10.0
+
+
+def test_a_link_with_no_valid_port_is_said(tmp_path: Path) -> None:
+    assert _seen("http://127.0.0.1:99999/x", tmp_path, follow=True).verified is None
+
+
 def test_sections_are_missed_only_where_headings_were_read() -> None:
     wanted = {"latency": "latenc", "oom": r"\boom\b"}
     assert missing_sections(None, wanted) == ()
@@ -112,6 +128,8 @@ class _Pages(BaseHTTPRequestHandler):
             "/moved": (302, {"Location": "/runbook"}, b""),
             "/away": (302, {"Location": "http://elsewhere.invalid/"}, b""),
             "/round": (302, {"Location": "/round?1"}, b""),
+            "/bracket": (302, {"Location": "http://["}, b""),
+            "/port": (302, {"Location": "http://127.0.0.1:99999/"}, b""),
             "/secret": (403, {}, b"no"),
             "/broken": (500, {}, b"oops"),
         }.get(self.path.partition("?")[0], (404, {}, b"none"))
@@ -141,6 +159,8 @@ def pages() -> Iterator[str]:
         ("/moved", True, "answers"),
         ("/away", None, "leads on to elsewhere.invalid"),
         ("/round", None, "HTTP 302"),
+        ("/bracket", None, "leads to no valid address"),
+        ("/port", None, "leads to no valid address"),
         ("/secret", None, "a person must look"),
         ("/broken", None, "HTTP 500"),
         ("/gone", False, "leads to nothing"),

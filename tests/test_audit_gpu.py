@@ -88,3 +88,12 @@ def test_a_process_that_is_killed_is_no_silence_of_the_gpus(tmp_path: Path) -> N
     for fact in watch.facts():
         assert fact.error is not None
         assert "gave no answer" in fact.error.reason
+
+
+def test_a_process_that_was_slow_to_start_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferaudit.collect.nvml_process._READY_S", 0.0)
+    with nvml_in_process(tmp_path, script(gpu(0))), GpuWatch() as watch:
+        time.sleep(0.1)
+    samples, xids = watch.facts()
+    assert isinstance(samples.value, GpuSamples)
+    assert xids.error is None

@@ -119,6 +119,12 @@ def test_what_had_arrived_is_what_a_parser_had_seen(
     assert list(found.arrived) == arrived_read_by_read(answer, ends)
 
 
+@pytest.mark.parametrize("length", [b"9" * 5000, b"9" * 400, b"-1", b"x", b""])
+def test_a_length_that_is_none_is_not_believed(length: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nbody"
+    assert take_apart(answer, array("q", [1]), array("q", [len(answer)])).body == b"body"
+
+
 TEXT = st.one_of(st.sampled_from([" a", " word", "", "\n", '"', "é", "data: x", "0"]), st.text(max_size=4))
 EVENT = st.one_of(
     TEXT.map(lambda text: {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}),

@@ -42,3 +42,12 @@ def test_no_nap_before_anything_is_known(monkeypatch: pytest.MonkeyPatch) -> Non
     naps.learn(0, 100, S)  # nothing was read
     naps.take(1, time.monotonic_ns() + S)
     assert not slept
+
+
+def test_the_first_reading_has_no_span_to_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    naps = Naps()
+    naps.learn(100_000, 100, time.time_ns())
+    naps.take(1, time.monotonic_ns() + S)
+    assert not slept

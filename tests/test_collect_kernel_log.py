@@ -35,12 +35,19 @@ def kmsg(records: Sequence[tuple[int, float, str]]) -> Iterator[str]:
         os.close(writing)
 
 
-def journalctl(folder: Path, *entries: object, stderr: str = "") -> str:
-    """A program that prints these entries as journalctl -o json does."""
+def journalctl(folder: Path, *entries: object, stderr: str = "", stuck_after: int | None = None) -> str:
+    """A program that prints these entries as journalctl -o json does: oldest first, or with -r newest first.
+
+    After `stuck_after` of them it says no more, as on a disk that is slow.
+    """
     path = folder / "journalctl"
     lines = "\n".join(json.dumps(entry) for entry in entries)
     (folder / "lines").write_text(lines + "\n" if lines else "")
-    path.write_text(f"#!/bin/sh\ncat {folder}/lines\necho '{stderr}' >&2\n")
+    first = "" if stuck_after is None else f" | head -n {stuck_after}; exec sleep 30"
+    path.write_text(
+        f"#!/bin/sh\ncase \" $* \" in *' -r '*) order=tac;; *) order=cat;; esac\n"
+        f"$order {folder}/lines{first}\necho '{stderr}' >&2\n"
+    )
     path.chmod(0o755)
     return str(path)
 
@@ -117,6 +124,58 @@ def test_a_journal_that_goes_back_further_is_taken(tmp_path: Path) -> None:
     assert (log.source, log.whole_boot) == ("journal", True)
     assert [event.xid for event in log.events] == [79]
     assert read([(0, 0.0, "x")], journal).source == KMSG, "which has the whole boot"
+
+
+@pytest.mark.parametrize("cut", ["time", "records"])
+def test_a_journal_that_is_cut_lacks_its_oldest_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    if cut == "time":
+        monkeypatch.setattr("inferaudit.collect.kernel_log._LIMIT_S", 1.0)
+    else:
+        monkeypatch.setattr("inferaudit.collect.kernel_log._MAX_RECORDS", 2)
+    lines = [entry(1.0, "Linux version"), entry(2.0, "x"), entry(now() - 50, "y"), entry(now() - 5, FELL_OFF)]
+    journal = journalctl(tmp_path, *lines, stuck_after=2 if cut == "time" else None)
+    log = read_kernel_log("n1", kmsg="/", journal=journal)
+    assert [event.xid for event in log.events] == [79]
+    assert (log.whole_boot, log.reach_s) == (False, pytest.approx(50, abs=10))
+
+
+def test_a_journal_that_says_nothing_in_time_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferaudit.collect.kernel_log._LIMIT_S", 0.3)
+    log = read_kernel_log("n1", kmsg="/", journal=journalctl(tmp_path, entry(1.0, "x"), stuck_after=0))
+    assert "no line of the kernel within 0.3 s" in (log.error or "")
+
+
+def test_a_journal_is_read_as_far_back_as_is_of_use(tmp_path: Path) -> None:
+    lines = [entry(1.0, "Linux version"), *(entry(at, FELL_OFF) for at in (2.0, 3.0, now()))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inferaudit.collect.kernel_log.LOOKBACK_S", now() - 100)
+        log = read_kernel_log("n1", kmsg="/", journal=journalctl(tmp_path, *lines))
+    assert (len(log.events), log.whole_boot) == (1, True), "the first line beyond it tells how far that is"
+    assert log.reach_s == pytest.approx(now() - 3, abs=10)
+
+
+def test_a_device_that_is_not_read_to_its_end_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferaudit.collect.kernel_log._MAX_RECORDS", 2)
+    log = read([(0, 0.0, "Linux version"), (1, 1.0, "x"), (2, 2.0, FELL_OFF)])
+    assert "newest lines were not reached" in (log.error or "")
+    assert not log.whole_boot
+
+
+def test_lines_that_were_lost_while_reading_end_the_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = os.read
+    answers = iter([None, BrokenPipeError()])
+
+    def lossy(handle: int, size: int) -> bytes:  # a full ring buffer cannot be made without writing to the kernel's
+        if (fault := next(answers, None)) is not None:
+            raise fault
+        return given(handle, size)
+
+    with kmsg([(0, 0.0, "Linux version"), (9000, now() - 30, "x")]) as path:
+        monkeypatch.setattr("inferaudit.collect.kernel_log.os.read", lossy)
+        log = read_kernel_log("n1", kmsg=path, journal="no-such-program")
+    assert (log.whole_boot, log.reach_s) == (False, pytest.approx(30, abs=5))
 
 
 def test_a_closed_device_and_an_open_journal(tmp_path: Path) -> None:

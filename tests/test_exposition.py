@@ -70,9 +70,12 @@ def test_names_without_total_and_with_colons_survive() -> None:
     assert total(families, ":tensorflow:serving:request_count", status="OK") == 3
 
 
-def test_nan_is_no_value_and_infinity_is_bounded() -> None:
-    (family,) = parse_exposition('# TYPE x gauge\nx NaN\nx{a="1"} +Inf\nx{a="2"} 2\n')
-    assert [s.value for s in family.samples] == [None, 1.7976931348623157e308, 2.0]
+def test_what_cannot_be_summed_is_no_value() -> None:
+    (family,) = parse_exposition(
+        '# TYPE x gauge\nx NaN\nx{a="1"} +Inf\nx{a="2"} 2\nx{a="3"} 1.7e308\nx{a="4"} -1.7e308\n'
+    )
+    assert [s.value for s in family.samples] == [None, None, 2.0, None, None]
+    assert total([family], "x") == 2
     assert total([family], "x", a="2") == 2
 
 

@@ -380,3 +380,12 @@ def test_trends_say_what_was_not_measured() -> None:
     report["trends"] = None
     assert "Trend" not in render(Report(report), "terminal")
     assert "--store" in render(Report(report), "html")
+
+
+def test_a_trends_direction_is_escaped() -> None:
+    report = data("go")
+    for figure in report["trends"]["figures"]:
+        figure["direction"] = "<img src=x>[a](b)"
+    text = render(Report(report), "markdown")
+    assert "<img" not in text
+    assert "[a](b)" not in text

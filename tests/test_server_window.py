@@ -231,3 +231,16 @@ def test_means_are_exact() -> None:
     section = budget_section(loaded, table, loaded.stages[0])
     assert section is not None
     assert math.isclose(section["whole_ms"], 20.0)
+
+
+@pytest.mark.parametrize("value", ["+Inf", "1.7e308", "NaN"])
+@pytest.mark.parametrize("side", [0, 1])
+def test_counts_that_are_no_numbers_are_not_counted(value: str, side: int) -> None:
+    bad = "".join(f'vllm:request_success_total{{model_name="m",finished_reason="{r}"}} {value}\n' for r in "ab")
+    pages = [vllm(10, 4.0), vllm(30, 14.0)]
+    pages[side] = [f for f in pages[side] if "success" not in f.name] + page(
+        f"# TYPE vllm:request_success counter\n{bad}"
+    )
+    readings, _ = window_readings(pages[0], pages[1], [runtime("vllm")], model="m")
+    assert "requests" not in by_concept(readings)
+    assert by_concept(readings)["request_duration"].count == 20

@@ -29,7 +29,7 @@ def _read(data: bytes, answer: Answer) -> int:
     stated = answer.fields.get(HEADER.lower().encode())
     if stated is None:
         return _json_body(data, answer)
-    length = int(stated) if stated.isdigit() else -1
+    length = int(stated) if stated.isdigit() and len(stated) < 20 else -1
     if not 0 < length <= len(data):
         raise msgspec.DecodeError(f"{HEADER} is not the length of a part of the body")
     result = _json_body(data[:length], answer)

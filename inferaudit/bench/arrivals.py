@@ -58,7 +58,7 @@ def _final_head(answer: bytes) -> tuple[int, int]:
 def _length(fields: bytes) -> int | None:
     _, found, rest = fields.partition(b"\ncontent-length:")
     value = rest.partition(b"\r\n")[0].strip()
-    return int(value) if found and value.isdigit() else None
+    return int(value) if found and value.isdigit() and len(value) < 20 else None
 
 
 def _of_chunks(answer: bytes, start: int, pieces: Sequence[bytes], ends: Sequence[int]) -> list[int] | None:

@@ -246,7 +246,8 @@ class Engine(Exchange):
 
     def _look_again(self, connection: Connection, now: int) -> None:
         """An end that `may_end` does not know (bytes behind it, say) is found as soon as the stream falls silent."""
-        if now - connection.stamps[-1] > SILENT_NS or too_large(connection):
+        silent = now - connection.stamps[-1] > SILENT_NS
+        if silent or too_large(connection, self.connections.by_fd.values()):
             self._settle(connection, connection.stamps[-1])
 
     def _cancel(self) -> None:

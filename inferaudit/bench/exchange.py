@@ -60,7 +60,7 @@ class Exchange:
             if done == [True] and len(connection.stamps) == 1 and connection.requests > 0:
                 learn(self._known, bytes(connection.buffer))
             self._complete(connection, stamp)
-        elif too_large(connection):
+        elif too_large(connection, self.connections.by_fd.values()):
             self._finish(connection, stamp, "malformed_http")
         elif not connection.chunked:
             connection.chunked = is_chunked(connection.buffer)

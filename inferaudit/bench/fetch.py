@@ -30,7 +30,7 @@ def get_json(plan: LoadPlan, route: str) -> Any:
 def get_page(plan: LoadPlan, url: str) -> tuple[str, str]:
     """Content type and text of a page elsewhere (the server's metrics); :class:`CollectError` in one line.
 
-    Credentials go along only to the host that the load goes to.
+    Credentials go along only to the origin that the load goes to: scheme, host and port.
     """
     content_type, content = _get(plan, resolve(plan.url, plan.api, plan.auth), url, "")
     return content_type, content.decode("utf-8", "replace")
@@ -38,8 +38,7 @@ def get_page(plan: LoadPlan, url: str) -> tuple[str, str]:
 
 def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str, bytes]:
     transport = httpx.HTTPTransport(uds=plan.url.removeprefix("unix:")) if endpoint.unix else None
-    same_host = urlsplit(url).hostname == endpoint.host
-    own = headers(plan.auth) if same_host or endpoint.unix else {}
+    own = headers(plan.auth) if endpoint.unix or _same_origin(url, endpoint) else {}
     try:
         with (
             httpx.Client(transport=transport, verify=endpoint.tls or True, timeout=plan.timeout_s) as client,
@@ -57,6 +56,15 @@ def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str
         raise CollectError(not_http(endpoint) or f"{url}: {error}") from None
     except httpx.InvalidURL as error:
         raise CollectError(f"{url}: {error}") from None
+
+
+def _same_origin(url: str, endpoint: Endpoint) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise CollectError(f"{url}: {error}") from None
+    return (parts.scheme, parts.hostname, port) == (endpoint.scheme, endpoint.host, endpoint.port)
 
 
 def not_http(endpoint: Endpoint) -> str:

@@ -11,6 +11,7 @@ from inferaudit.slo import Objective
 MAX_PROBES = 12
 _CLOSE = 1.1  # stop when what holds and what breaks lie within a tenth
 _KEPT_UP = 0.9  # a service that answers less than this share of the arrivals a second is past its knee
+_UNMEASURED = "was not measured"
 
 Probe = Callable[[float, int], tuple[LoadStage, RecordTable]]
 
@@ -30,6 +31,8 @@ def search(
             holds = rate
         else:
             breaks = rate
+        if verdict.reason.endswith(_UNMEASURED):  # at no rate will it be
+            break
         if holds is None:
             rate /= 2
         elif breaks is None:
@@ -59,20 +62,31 @@ def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequenc
         return KneeProbe(rate=rate, holds=False, achieved=achieved, reason=f"{failed} requests failed")
     if achieved is not None and span > 1.5 * planned / rate and achieved < _KEPT_UP * rate:
         return KneeProbe(rate=rate, holds=False, achieved=achieved, reason="it did not keep up with the arrivals")
-    broken = [o.dimension for o in objectives if not _meets(o, table, good)]
-    return KneeProbe(rate=rate, holds=not broken, achieved=achieved, reason=", ".join(f"{b} broken" for b in broken))
+    reasons = [reason for o in objectives if (reason := _breach(o, table, good))]
+    return KneeProbe(rate=rate, holds=not reasons, achieved=achieved, reason=", ".join(reasons))
 
 
-def _meets(objective: Objective, table: RecordTable, good: list[int]) -> bool:
+def _breach(objective: Objective, table: RecordTable, good: list[int]) -> str:
+    """Why this objective does not hold; empty where it does. A figure that nobody measured holds nothing."""
+    if objective.percentile is None:
+        return ""
+    value = _figure_ns(objective.metric, objective.percentile, table, good)
+    if value is None:
+        return f"{objective.dimension} {_UNMEASURED}"
+    return f"{objective.dimension} broken" if value > objective.target * 1e6 else ""
+
+
+def _figure_ns(metric: str, p: float, table: RecordTable, good: list[int]) -> int | None:
     from inferaudit.latency import percentile, table_percentile
 
-    if objective.percentile is None:
-        return True
-    if objective.metric == "itl":
-        value = table_percentile(table.itl_us[table.stages[0]], objective.percentile)
-        return value is None or value * 1000 <= objective.target * 1e6
-    column = "first_token_ns" if objective.metric == "ttft" else "end_ns"
     columns = table.columns
-    values = sorted(columns[column][i] - columns["scheduled_ns"][i] for i in good if columns[column][i] != ABSENT)
-    value = percentile(values, objective.percentile)
-    return value is None or value <= objective.target * 1e6
+    first, last, tokens = columns["first_token_ns"], columns["last_token_ns"], columns["output_tokens"]
+    match metric:
+        case "itl":
+            value = table_percentile(table.itl_us.get(table.stages[0], ()), p)
+            return None if value is None else value * 1000
+        case "tpot":
+            streamed = [i for i in good if first[i] != ABSENT and tokens[i] > 1]
+            return percentile(sorted((last[i] - first[i]) // (tokens[i] - 1) for i in streamed), p)
+    ends = first if metric == "ttft" else columns["end_ns"]
+    return percentile(sorted(ends[i] - columns["scheduled_ns"][i] for i in good if ends[i] != ABSENT), p)

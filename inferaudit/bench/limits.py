@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from inferaudit.bench.connection import Connection
@@ -13,6 +14,8 @@ MAX_STALE_NS = 1_000_000_000
 
 MAX_HEAD_BYTES = 262_144
 MAX_BODY_BYTES = 256 << 20
+TOTAL_BYTES = 2 << 30  # of all answers that are on their way to one worker
+ALWAYS_BYTES = 1 << 20  # an answer of this size is taken however many there are
 STALE_RULE = 3  # connections closed under a request, and their share of the reused, that make a rule
 STALE_SHARE = 0.2
 _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
@@ -73,10 +76,17 @@ def has_headers(connection: Connection) -> bool:
     return connection.chunked or b"\r\n\r\n" in connection.buffer
 
 
-def too_large(connection: Connection) -> bool:
-    """Headers or a body that no server in its senses sends."""
+def too_large(connection: Connection, others: Collection[Connection]) -> bool:
+    """Headers or a body that no server in its senses sends, or more than its share of what all may hold together.
+
+    `others` are all connections of the worker; an answer beyond its share is let be while the total allows it.
+    """
     size = len(connection.buffer)
-    return size > MAX_BODY_BYTES or (size > MAX_HEAD_BYTES and not has_headers(connection))
+    if size > MAX_BODY_BYTES or (size > MAX_HEAD_BYTES and not has_headers(connection)):
+        return True
+    if size <= max(ALWAYS_BYTES, TOTAL_BYTES // max(1, len(others))):
+        return False
+    return sum(len(other.buffer) for other in others) > TOTAL_BYTES
 
 
 def is_chunked(answer: bytearray) -> bool:

@@ -28,12 +28,12 @@ class Naps:
     __slots__ = ("_ns", "_reads", "_since")
 
     def __init__(self) -> None:
-        self._ns = 0
-        self._reads = self._since = 0
+        self._ns = self._reads = 0
+        self._since: int | None = None
 
     def learn(self, reads: int, in_flight: int, now: int) -> None:
-        """`reads` so far, at `now` (ns): asked a few times a second."""
-        fresh, span = reads - self._reads, now - self._since
+        """`reads` so far, at `now` (ns): asked a few times a second. The first time there is no span to learn from."""
+        fresh, span = reads - self._reads, 0 if self._since is None else now - self._since
         self._reads, self._since = reads, now
         nap = min(NAP_NS, span * in_flight // (_NAP_SHARE * fresh)) if fresh > 0 else 0
         self._ns = nap if nap >= _SHORTEST_NAP_NS and in_flight >= _NAP_STREAMS else 0

@@ -116,7 +116,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        _say(f"error: a bug in inferaudit: {type(error).__name__}; details in {_log(error)}. Please report it.")
+        from inferaudit.bug_log import log_bug
+
+        _say(f"error: a bug in inferaudit: {type(error).__name__}; details in {log_bug(error)}. Please report it.")
         sys.exit(70)
 
 
@@ -124,16 +126,6 @@ def _say(text: str) -> None:
     from inferaudit.escape import block
 
     print(block(text), file=sys.stderr)
-
-
-def _log(error: Exception) -> str:
-    """The traceback in a file of its own, for the bug report."""
-    import tempfile
-    import traceback
-
-    with tempfile.NamedTemporaryFile("w", prefix="inferaudit-", suffix=".log", delete=False) as file:
-        file.write("".join(traceback.format_exception(error)))
-    return file.name
 
 
 if __name__ == "__main__":

@@ -118,11 +118,17 @@ def _follow(url: str) -> Seen:
             reply = http.get(url)
             if reply.error:
                 return None, f"the link did not answer ({reply.error.replace('_', ' ')})", None
-            to = urljoin(url, reply.headers.get("location", ""))
-            if reply.status not in (301, 302, 303, 307, 308) or to == url:
+            if reply.status not in (301, 302, 303, 307, 308):
                 break
-            if urlsplit(to).hostname != parts.hostname or not is_link(to):
-                return None, f"the link leads on to {urlsplit(to).hostname or 'nowhere'}, where nobody looked", None
+            try:
+                to = urljoin(url, reply.headers.get("location", ""))
+                host, _ = urlsplit(to).hostname, urlsplit(to).port
+            except ValueError:
+                return None, "the link leads to no valid address", None
+            if to == url:
+                break
+            if host != parts.hostname or not is_link(to):
+                return None, f"the link leads on to {host or 'nowhere'}, where nobody looked", None
             url = to
     match reply.status:
         case 200:

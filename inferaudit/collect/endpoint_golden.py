@@ -186,9 +186,8 @@ def _holds(expect: Expect, text: str, document: Any, ms: float | None) -> bool:
     if expect.equals is not None:
         checks.append(text.strip() == expect.equals.strip())
     if expect.near is not None:
-        value = _at(document, _steps(expect.near.path))
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        checks.append(number and abs(value - expect.near.value) <= expect.near.tolerance)
+        value = _number(_at(document, _steps(expect.near.path)))
+        checks.append(value is not None and abs(value - expect.near.value) <= expect.near.tolerance)
     if expect.cosine is not None:
         similarity = _similarity(expect.cosine, document)
         checks.append(similarity is not None and similarity >= expect.cosine.at_least)
@@ -205,7 +204,17 @@ def _holds(expect: Expect, text: str, document: Any, ms: float | None) -> bool:
 
 
 def _steps(path: str) -> tuple[int | str, ...]:
-    return tuple(int(step) if step.isdigit() else step for step in path.split("."))
+    return tuple(int(step) if step.isdecimal() else step for step in path.split("."))
+
+
+_MOST = 1e150  # squares of such numbers, and their sums, are finite
+
+
+def _number(value: Any) -> float | None:
+    """`value` where it is a number that can be reckoned with: JSON's integers have no bound."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _MOST:
+        return None
+    return float(value)
 
 
 def _similarity(expect: Cosine, document: Any) -> float | None:
@@ -214,10 +223,11 @@ def _similarity(expect: Cosine, document: Any) -> float | None:
     vector = next((v for path in paths if isinstance(v := _at(document, path), list)), None)
     if vector is None or len(vector) != len(expect.vector):
         return None
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in vector):
+    numbers = [number for x in vector if (number := _number(x)) is not None]
+    if len(numbers) < len(vector):
         return None
-    length = math.hypot(*vector) * math.hypot(*expect.vector)
-    return math.fsum(a * b for a, b in zip(vector, expect.vector, strict=True)) / length if length else None
+    length = math.hypot(*numbers) * math.hypot(*expect.vector)
+    return math.fsum(a * b for a, b in zip(numbers, expect.vector, strict=True)) / length if length else None
 
 
 def _label(expect: Label, text: str, document: Any) -> str:

@@ -168,8 +168,9 @@ def hsts(tls: TlsAnswer | None, replies: Mapping[str, Reply]) -> TlsAnswer | Non
     for value in [reply.headers[name] for reply in replies.values() if name in reply.headers]:
         for part in value.split(";"):
             directive, _, age = part.strip().partition("=")
-            if directive.lower() == "max-age" and age.strip('" ').isdigit():
-                return msgspec.structs.replace(tls, hsts_s=int(age.strip('" ')))
+            digits = age.strip('" ')
+            if directive.lower() == "max-age" and digits.isascii() and digits.isdigit() and len(digits) < 16:
+                return msgspec.structs.replace(tls, hsts_s=int(digits))
     return tls
 
 

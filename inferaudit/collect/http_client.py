@@ -200,19 +200,19 @@ class Http:
         on_chunk: Callable[[Chunk], bool] | None,
     ) -> Reply:
         url = path if "://" in path else self.base + path
-        own = self.headers if credentials and _origin(url) == _origin(self.base) else {}
         self.sent += 1
         start = time.perf_counter_ns()
-        request = self._client.build_request(
-            method,
-            url,
-            content=body,
-            headers={"user-agent": "inferaudit", "accept": "*/*", **headers, **own},
-            timeout=httpx.Timeout(limit, connect=min(limit, 10.0)),
-            extensions={"trace": self._traced},
-        )
         seen = Reply()
         try:
+            own = self.headers if credentials and _origin(url) == _origin(self.base) else {}
+            request = self._client.build_request(
+                method,
+                url,
+                content=body,
+                headers={"user-agent": "inferaudit", "accept": "*/*", **headers, **own},
+                timeout=httpx.Timeout(limit, connect=min(limit, 10.0)),
+                extensions={"trace": self._traced},
+            )
             response = self._client.send(request, stream=True)
             try:
                 seen = _head(response)

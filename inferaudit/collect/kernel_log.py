@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -65,15 +65,16 @@ def read_kernel_log(node: str, gpus: Iterable[Gpu] = (), *, kmsg: str = KMSG, jo
     return best or KernelLog(node=node, error="; ".join(why))
 
 
-def _read(node: str, source: str, lines: Iterator[_Line], uuids: dict[tuple[int, int, int], str]) -> KernelLog:
+def _read(node: str, source: str, lines: Sequence[_Line], uuids: dict[tuple[int, int, int], str]) -> KernelLog:
+    """`lines`: the one that the log goes back to, then the driver's, oldest first."""
+    if not lines:
+        raise _Unreadable("it holds no line of the kernel")
     events: list[LoggedXid] = []
     found: list[tuple[_Line, str, int]] = []
-    named, oldest, whole, truncated = dict(uuids), None, False, False
-    for line in lines:
-        if oldest is None:
-            oldest, whole = line.at_s, line.at_s <= (0.0 if source == KMSG else _BOOT_S)
-        if "NVRM" not in line.text:
-            continue
+    named, truncated = dict(uuids), False
+    oldest = lines[0].at_s
+    whole = oldest <= (0.0 if source == KMSG else _BOOT_S)
+    for line in lines[1:]:
         if (name := _NAMED.search(line.text)) and (place := _place(name[1])) is not None:
             named.setdefault(place, name[2])
         if match := _XID.search(line.text):
@@ -81,8 +82,6 @@ def _read(node: str, source: str, lines: Iterator[_Line], uuids: dict[tuple[int,
             if len(found) > _MAX_EVENTS:  # the newest matter most
                 truncated = True
                 del found[0]
-    if oldest is None:
-        raise _Unreadable("it holds no line of the kernel")
     now = time.clock_gettime(time.CLOCK_MONOTONIC)
     for line, address, xid in found:
         age_s = max(0.0, now - line.at_s)
@@ -101,8 +100,11 @@ def _place(bus_id: str | None) -> tuple[int, int, int] | None:
     return (int(match[1], 16), int(match[2], 16), int(match[3], 16)) if match else None
 
 
-def _kmsg_lines(path: str) -> Iterator[_Line]:
-    """The ring buffer's records, oldest first (Documentation/ABI/testing/dev-kmsg): ``prefix,number,µs,flags;text``."""
+def _kmsg_lines(path: str) -> list[_Line]:
+    """The ring buffer (Documentation/ABI/testing/dev-kmsg: ``prefix,number,µs,flags;text``) as `_read` takes it.
+
+    It gives its oldest record first, so that one which cannot be read to its end lacks the newest: it gives nothing.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -110,18 +112,23 @@ def _kmsg_lines(path: str) -> Iterator[_Line]:
     except OSError as error:
         raise _Unreadable(error.strerror or str(error)) from None
     first, until = True, time.monotonic() + _LIMIT_S
+    oldest: _Line | None = None
+    drivers: list[_Line] = []
     try:
         for _ in range(_MAX_RECORDS):
             try:
                 record = os.read(handle, _RECORD_BYTES)
             except BlockingIOError:
-                return
-            except BrokenPipeError:  # lines were lost while we read; the next read goes on behind them
+                return [oldest, *drivers] if oldest else []
+            except BrokenPipeError:  # lines were lost while we read: the log goes back to the one behind them
+                first, oldest = False, None
                 continue
             except OSError as error:
                 raise _Unreadable(error.strerror or str(error)) from None
-            if not record or time.monotonic() > until:
-                return
+            if not record:
+                return [oldest, *drivers] if oldest else []
+            if time.monotonic() > until:
+                break
             head, _, text = record.decode("utf-8", "replace").partition(";")
             fields = head.split(",")
             if len(fields) < 3 or not (fields[1].isdecimal() and fields[2].isdecimal()):
@@ -129,9 +136,13 @@ def _kmsg_lines(path: str) -> Iterator[_Line]:
             # The first record of a boot has the number 0: then nothing was overwritten, whatever its time.
             at_s = 0.0 if first and fields[1] == "0" else max(int(fields[2]) / 1e6, 1e-6)
             first = False
-            yield _Line(at_s, text.partition("\n")[0])
+            line = _Line(at_s, text.partition("\n")[0])
+            oldest = oldest or line
+            if "NVRM" in line.text:
+                drivers.append(line)
     finally:
         os.close(handle)
+    raise _Unreadable(f"its newest lines were not reached within {_LIMIT_S:g} s and {_MAX_RECORDS} records")
 
 
 class _Entry(msgspec.Struct):
@@ -141,13 +152,19 @@ class _Entry(msgspec.Struct):
     message: str | list[int] | None = msgspec.field(name="MESSAGE", default="")
 
 
-def _journal_lines(program: str) -> Iterator[_Line]:
-    """This boot's lines of the kernel that the journal keeps, oldest first."""
+def _journal_lines(program: str) -> list[_Line]:
+    """This boot's lines of the kernel that the journal keeps, as `_read` takes them.
+
+    Read from the newest back as far as is of use: what the bounds cut off shortens the reach.
+    """
     path = shutil.which(program)
     if path is None:
         raise _Unreadable("journalctl is not here")
-    command = [path, "-k", "-b", "0", "-q", "-o", "json", "--no-pager", "--output-fields=MESSAGE"]
+    command = [path, "-k", "-b", "0", "-r", "-q", "-o", "json", "--no-pager", "--output-fields=MESSAGE"]
     decoder, until = msgspec.json.Decoder(_Entry), time.monotonic() + _LIMIT_S
+    enough = time.clock_gettime(time.CLOCK_MONOTONIC) - LOOKBACK_S
+    oldest: _Line | None = None
+    drivers: list[_Line] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018  # pipes were asked for
         count, guard = 0, threading.Timer(_LIMIT_S, process.kill)
@@ -167,15 +184,20 @@ def _journal_lines(program: str) -> Iterator[_Line]:
                     if isinstance(entry.message, list)
                     else entry.message
                 )
-                yield _Line(int(entry.monotonic) / 1e6, text or "")
-                if count >= _MAX_RECORDS or time.monotonic() > until:
-                    return
+                oldest = _Line(int(entry.monotonic) / 1e6, text or "")
+                if "NVRM" in oldest.text:
+                    drivers.append(oldest)
+                if oldest.at_s < enough or count >= _MAX_RECORDS or time.monotonic() > until:
+                    break
         finally:
             guard.cancel()
             process.kill()
         said = process.stderr.read(500).decode("utf-8", "replace").strip()
-    if not count:
+    if oldest is None:
+        if time.monotonic() > until:
+            raise _Unreadable(f"it gave no line of the kernel within {_LIMIT_S:g} s")
         first = "".join(
             c if c.isprintable() else " " for c in (said.splitlines() or ["it shows no line of the kernel"])[0]
         )
         raise _Unreadable(first[:200])
+    return [oldest, *reversed(drivers)]

@@ -20,6 +20,7 @@ from inferaudit.model import Fact, FactError, FactErrorKind
 
 _READY_S = 30.0
 _ANSWER_S = 20.0
+_READY = "ready"
 _NICE = 10
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -67,9 +68,11 @@ class GpuWatch:
         assert self._pipe is not None  # noqa: S101  # it was entered
         try:
             self._pipe.send("end")
-            if self._pipe.poll(_ANSWER_S):
-                samples, xids = self._pipe.recv()
-                return samples, xids
+            while self._pipe.poll(_ANSWER_S):
+                answer = self._pipe.recv()
+                if answer != _READY:  # one that came too late to be waited for
+                    samples, xids = answer
+                    return samples, xids
         except (OSError, EOFError):
             pass
         finally:
@@ -91,6 +94,6 @@ def _serve(pipe: Connection) -> None:
     sampler = GpuSampler(clock=time.time_ns)  # the load's clock
     sampler.start()
     with XidWatcher() as watcher, contextlib.suppress(OSError, EOFError):
-        pipe.send("ready")
+        pipe.send(_READY)
         pipe.recv()
         pipe.send((sampler.stop(), watcher.fact("NVML")))

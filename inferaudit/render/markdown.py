@@ -189,7 +189,9 @@ def _load(document: Document) -> str:
 def _trend(document: Document) -> str:
     parts = [markdown(trend_sentence(document), 400)]
     parts.append(
-        "\n".join(f"- **{markdown(r.title)}** {r.direction}: {markdown(r.moved)}" for r in trend_rows(document))
+        "\n".join(
+            f"- **{markdown(r.title)}** {markdown(r.direction)}: {markdown(r.moved)}" for r in trend_rows(document)
+        )
     )
     kinds = kind_rows(document)
     if len(kinds) > 1:
