@@ -77,9 +77,9 @@ def xid_watch(families: Iterable[MetricFamily], gpus: Iterable[Gpu]) -> XidWatch
     windows = [float(w) for s in counted if (w := s.labels.get("window_size_in_ms", "")).isdecimal() and float(w) > 0]
     if counted and windows:
         events = {
-            (int(s.labels["xid"]), _label(s.labels, "UUID", "uuid"))
+            (int(xid), _label(s.labels, "UUID", "uuid"))
             for s in counted
-            if s.value and s.labels.get("xid", "").isdecimal() and int(s.labels["xid"])
+            if s.value and (xid := s.labels.get("xid", "")).isdecimal() and len(xid) < 10 and int(xid)
         }
         seen = {_label(s.labels, "UUID", "uuid") for s in counted}
         return XidWatch(
