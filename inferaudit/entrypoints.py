@@ -35,7 +35,10 @@ _AUTH_KEYS = frozenset(
         "ipAllowList", "ipWhiteList", "apiKeyAuthentication", "jwtAuth",
     }
 )  # fmt: skip
-_AUTH_KINDS = frozenset({"AuthPolicy", "AuthorizationPolicy", "RequestAuthentication"})
+# Paths that say how a server is, and nothing of a model: to leave them open lets nobody use it.
+_HARMLESS = re.compile(
+    r"/\.well-known/.*|(/[\w.-]+)*/(health|live|ready|startup|ping|version|metrics|status|info\b|is_alive)[\w./*-]*"
+)
 _AUTH_PLUGINS = frozenset(
     {
         "key-auth", "key-auth-enc", "jwt", "oauth2", "basic-auth", "openid-connect", "hmac-auth", "ldap-auth",
@@ -206,15 +209,17 @@ def authentication_in_front(ingresses: Iterable[Object], policies: Iterable[Obje
     """What asks callers who they are, or lets in known addresses only: one line each, with the object's name."""
     found = [f"{object_subject(i)}: {name}" for i in ingresses for name in notes_of(i) if _AUTH_ANNOTATIONS.match(name)]
     policies = list(policies)
-    required = any(p.get("kind") == "AuthorizationPolicy" and not _lets_all_in(p) for p in policies)
+    required = any(asks_callers(policy) for policy in policies)
     for policy in policies:
         spec, kind = policy.get("spec") or {}, policy.get("kind")
         keys = sorted(_AUTH_KEYS & set(spec))
         if kind == "RequestAuthentication" and not required:
             continue  # it refuses a bad token, and lets in who brings none
-        if kind in _AUTH_KINDS:
-            if not _lets_all_in(policy):
+        if kind == "AuthorizationPolicy":
+            if asks_callers(policy):
                 found.append(object_subject(policy))
+        elif kind in ("AuthPolicy", "RequestAuthentication"):
+            found.append(object_subject(policy))
         elif keys:
             found.append(f"{object_subject(policy)}: {', '.join(keys)}")
         elif kind == "KongPlugin" and policy.get("plugin") in _AUTH_PLUGINS:
@@ -224,12 +229,39 @@ def authentication_in_front(ingresses: Iterable[Object], policies: Iterable[Obje
     return found
 
 
-def _lets_all_in(policy: Object) -> bool:
-    """True for an AuthorizationPolicy one of whose rules asks for nothing."""
+def asks_callers(policy: Object) -> bool:
+    """True for an AuthorizationPolicy that lets in certain callers alone.
+
+    One of ALLOW does, and one of CUSTOM, which asks another server. One of DENY leaves in whomever it does not name,
+    unless it names all who show nothing: https://istio.io/latest/docs/tasks/security/authentication/authn-policy/
+    """
     spec = policy.get("spec") or {}
-    if policy.get("kind") != "AuthorizationPolicy" or spec.get("action", "ALLOW") != "ALLOW":
+    if policy.get("kind") != "AuthorizationPolicy":
         return False
-    return any(not (rule.get("from") or rule.get("when")) for rule in spec.get("rules") or ())
+    action, rules = spec.get("action") or "ALLOW", spec.get("rules") or ()
+    if action == "DENY":
+        return any(_denies_unknown(rule) for rule in rules)
+    return action == "CUSTOM" or (action == "ALLOW" and not any(_lets_all_in(rule) for rule in rules))
+
+
+def _lets_all_in(rule: Object) -> bool:
+    """True for a rule that asks nobody who calls, unless it is about paths that lead to no model."""
+    if rule.get("from") or rule.get("when"):
+        return False
+    paths = [(each.get("operation") or {}).get("paths") or ["*"] for each in rule.get("to") or ()]
+    return not paths or not all(_HARMLESS.fullmatch(str(path)) for each in paths for path in each)
+
+
+def _denies_unknown(rule: Object) -> bool:
+    """True for a rule of DENY that names all without a token, or without a certificate of the mesh."""
+    sources = [each.get("source") or {} for each in rule.get("from") or ()]
+    bare = any(s == {name: ["*"]} for s in sources for name in ("notRequestPrincipals", "notPrincipals"))
+    spared = [each.get("operation") or {} for each in rule.get("to") or ()]
+    harmless = all(
+        set(each) == {"notPaths"} and all(_HARMLESS.fullmatch(str(path)) for path in each["notPaths"])
+        for each in spared
+    )
+    return bare and not rule.get("when") and harmless
 
 
 def rate_limits(ingresses: Iterable[Object], policies: Iterable[Object]) -> list[str]:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from inferaudit.catalog import load_catalog
 from inferaudit.kube import kinds as k
 from inferaudit.kube.assemble import service_facts, status_facts
 from inferaudit.kube.existence import named_secrets
 from inferaudit.kube.related import Surroundings
 from inferaudit.kube.view import FileView, UnreadError, name_of
 from inferaudit.kube.workloads import normalise
-from inferaudit.model import FactErrorKind
+from inferaudit.model import FactErrorKind, Outcome, Snapshot, Target
 
 LABELS = {"app": "chat", "serving.kserve.io/inferenceservice": "isvc"}
 POD_SPEC = {"serviceAccountName": "runner", "containers": [{"name": "server", "image": "vllm/vllm-openai:v1"}]}
@@ -198,6 +199,101 @@ def test_roles_of_the_account_and_of_every_account() -> None:
         obj(k.CLUSTER_ROLE, "admin"),
     )
     assert named(found.roles) == ["ours", "r", "implied", "r", "everyone", "admin", "group"]
+
+
+def test_access_of_strangers_and_of_pods_without_an_account() -> None:
+    def given(name: str, kind: str, subject: str, **more: str) -> dict[str, Any]:
+        return binding(k.CLUSTER_ROLE_BINDING, name, {"kind": kind, "name": subject, **more}, "cluster-admin")
+
+    found = around(
+        given("anonymous", "User", "system:anonymous"),
+        given("unauthenticated", "Group", "system:unauthenticated"),
+        given("default", "ServiceAccount", "default", namespace="ml"),
+        given("far", "ServiceAccount", "default", namespace="elsewhere"),
+        given("deployer", "ServiceAccount", "deployer", namespace="ml"),
+        given("named-so", "User", "default"),
+        {**obj(k.CLUSTER_ROLE, "cluster-admin"), "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]},
+    )
+    assert named(found.access) == ["anonymous", "unauthenticated", "default"]
+    facts = service_facts(found.view, found.workload, lambda name: name in ("workload", "service.access"))
+    seen = Snapshot("", Target(), facts)
+    check = load_catalog().checks["security-changers"]
+    assert {(each.outcome, each.subject) for each in check(seen)} == {
+        (Outcome.FAIL, f"clusterrolebinding/{name}") for name in ("anonymous", "unauthenticated", "default")
+    }
+
+
+def policy(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    return obj(next(each for each in k.TRAFFIC_POLICIES if each.name == kind), name, spec)
+
+
+def test_traffic_policies_of_what_is_ours() -> None:
+    def to(kind: str, name: str, **more: str) -> dict[str, str]:
+        return {"group": "x", "kind": kind, "name": name, **more}
+
+    def by_label(team: str) -> dict[str, Any]:
+        return {"kind": "HTTPRoute", "matchLabels": {"team": team}}
+
+    route, other = obj(k.HTTP_ROUTE, "ours", backends({"name": "chat"})), obj(k.HTTP_ROUTE, "other")
+    route["metadata"]["labels"] = {"team": "chat"}
+    waypoint = obj(k.NAMESPACE, "ml")
+    waypoint["metadata"]["labels"] = {"istio.io/use-waypoint": "way"}
+    policies = (
+        policy("SecurityPolicy", "route", targetRefs=[to("HTTPRoute", "other"), to("HTTPRoute", "ours")]),
+        policy("SecurityPolicy", "other-route", targetRefs=[to("HTTPRoute", "other")]),
+        policy("BackendTrafficPolicy", "gateway", targetRef=to("Gateway", "gate")),
+        policy("BackendTrafficPolicy", "other-gateway", targetRef=to("Gateway", "unused")),
+        policy("BackendTrafficPolicy", "far-gateway", targetRef=to("Gateway", "wide", namespace="gw")),
+        policy("BackendTrafficPolicy", "chosen", targetSelectors=[by_label("chat")]),
+        policy("BackendTrafficPolicy", "not-chosen", targetSelectors=[by_label("x")]),
+        policy("BackendTLSPolicy", "service", targetRefs=[to("Service", "chat")]),
+        policy("BackendTLSPolicy", "other-service", targetRefs=[to("Service", "other")]),
+        policy("TrafficPolicy", "ingress", targetRefs=[to("Ingress", "in")]),
+        policy("EnvoyFilter", "pods", workloadSelector={"labels": {"app": "chat"}}),
+        policy("EnvoyFilter", "other-pods", workloadSelector={"labels": {"app": "other"}}),
+        policy("AuthorizationPolicy", "selected", selector={"matchLabels": {"app": "chat"}}),
+        policy("AuthorizationPolicy", "not-selected", selector={"matchLabels": {"app": "other"}}),
+        policy("AuthorizationPolicy", "waypoint", targetRefs=[to("Gateway", "way")]),
+        policy("PeerAuthentication", "namespace", mtls={"mode": "STRICT"}),
+    )  # fmt: skip
+    found = around(route, other, waypoint, obj(k.INGRESS, "in", rules("chat")), *policies)
+    assert set(named(found.traffic_policies)) == {
+        "route", "gateway", "far-gateway", "chosen", "service", "ingress", "pods", "selected", "waypoint", "namespace",
+    }  # fmt: skip
+
+
+def test_a_policy_of_another_service_is_no_authentication_of_ours() -> None:
+    ours, theirs = backends({"name": "chat"}), backends({"name": "other"})
+    refs = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "theirs"}]
+    found = around(
+        obj(k.HTTP_ROUTE, "ours", ours),
+        obj(k.HTTP_ROUTE, "theirs", theirs),
+        policy("SecurityPolicy", "p", targetRefs=refs, jwt={}, apiKeyAuth={}),
+    )
+    facts = service_facts(found.view, found.workload, lambda _: True)
+    check = load_catalog().checks["network-authentication"]
+    said = list(check(Snapshot("", Target(), facts)))
+    assert [each.outcome for each in said] == [Outcome.REVIEW]
+
+
+def test_a_policy_of_a_route_is_not_told_where_routes_are_out_of_view() -> None:
+    named_route = policy("SecurityPolicy", "p", targetRefs=[{"kind": "HTTPRoute", "name": "r"}])
+    with pytest.raises(UnreadError):
+        _ = around(named_route, dump=False).traffic_policies
+    assert named(around(policy("SecurityPolicy", "all"), dump=False).traffic_policies) == ["all"]
+
+
+def test_the_service_of_a_groups_leaders() -> None:
+    index = "leaderworkerset.sigs.k8s.io/worker-index"
+    group = obj(k.LEADER_WORKER_SET, "chat", {
+        "leaderWorkerTemplate": {"size": 2, "workerTemplate": {"metadata": {"labels": LABELS}, "spec": POD_SPEC}}
+    })  # fmt: skip
+    services = [
+        obj(k.SERVICE, name, {"selector": {"leaderworkerset.sigs.k8s.io/name": workload, index: number}})
+        for name, workload, number in (("leaders", "chat", "0"), ("workers", "chat", "1"), ("other", "x", "0"))
+    ]
+    view = FileView({k.LEADER_WORKER_SET: [group], k.SERVICE: services}, dump=True)
+    assert named(Surroundings(view, normalise(group)).services) == ["leaders"]
 
 
 def test_backups_that_take_the_namespace_in() -> None:

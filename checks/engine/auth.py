@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.engine_args import serving_engines
+from inferaudit.entrypoints import asks_callers
 from inferaudit.subjects import object_subject
 
 
@@ -25,7 +26,7 @@ def auth(snapshot: Snapshot) -> Iterator[Judgement]:
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     name = "service.trafficpolicies"
     policies = snapshot.fact(name) if snapshot.error(name) is None else ()
-    mesh = [object_subject(policy) for policy in policies if policy.get("kind") == "AuthorizationPolicy"]
+    mesh = [object_subject(policy) for policy in policies if asks_callers(policy)]
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("auth"), engine.profile.settings.get("auth")

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review
+from inferaudit.api import Evidence, FactErrorKind, Judgement, Severity, Snapshot, check, failed, passed, review
 from inferaudit.engine_args import serving_engines
 from inferaudit.entrypoints import authentication_in_front, exposed_services, is_internal
 from inferaudit.subjects import object_subject
@@ -45,6 +45,9 @@ def authentication(snapshot: Snapshot) -> Iterator[Judgement]:
     elif in_front:
         yield passed(workload.subject, f"{in_front[0]} asks who calls", seen, doors)
     else:
+        error = snapshot.error(name)
+        if error is not None and error.kind is not FactErrorKind.OUT_OF_VIEW:
+            snapshot.fact(name)  # the policy may be among those that were not read
         yield review(
             workload.subject, "no object shows authentication in front of the model: where is it?", doors, seen
         )

@@ -1,20 +1,22 @@
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
 from inferaudit.kube.selectors import matches_labels, selects
 from inferaudit.kube.types import Workload
 from inferaudit.kube.workloads import template_labels, worker_templates
 from inferaudit.subjects import object_subject
 
 _NAME = "kubernetes.io/metadata.name"
+_UNPRIVILEGED, _LAST_PORT = 1024, 65535
 
 
 @check(
     title="The pods of a group reach each other, and clients reach the leader alone",
     severity=Severity.HIGH,
     needs=("workload", "service.services", "service.networkpolicies"),
+    optional=("service.namespace",),
     remediation=(
         "Add the label `leaderworkerset.sigs.k8s.io/worker-index` with the value 0, or one of the leader's own, to the "
         "Service's selector; let the NetworkPolicy admit the group's own pods on every port."
@@ -47,15 +49,22 @@ def group_traffic(snapshot: Snapshot) -> Iterator[Judgement]:
             yield passed(object_subject(service), "selects the leaders alone", seen)
     inward = [p for p in snapshot.fact("service.networkpolicies") if _inward(p)]
     rules = [rule for p in inward for rule in (p.get("spec") or {}).get("ingress") or ()]
-    if inward:
-        seen = Evidence(
-            "spec.ingress[].from", [rule.get("from") for rule in rules], "the group's own pods, on any port"
-        )
-        space = workload.namespace
-        if all(any(_admits(rule, labels, space) for rule in rules) for labels in (leader, worker)):
-            yield passed(object_subject(inward[0]), "admits the group's own pods", seen)
-        else:
-            yield failed(object_subject(inward[0]), "does not let the pods of a group reach each other", seen)
+    if not inward:
+        return
+    subject = object_subject(inward[0])
+    seen = Evidence("spec.ingress[].from", [rule.get("from") for rule in rules], "the group's own pods, on any port")
+    space = _labels(snapshot, workload.namespace)
+    verdicts = [_any(_admits(rule, labels, space) for rule in rules) for labels in (leader, worker)]
+    if any((template.get("spec") or {}).get("hostNetwork") for template in (workload.template, *workers)):
+        yield not_applicable(subject, "pods on the network of their node are not subject to it", seen)
+    elif all(verdicts):
+        yield passed(subject, "admits the group's own pods", seen)
+    elif False in verdicts:
+        yield failed(subject, "does not let the pods of a group reach each other", seen)
+    else:
+        error = snapshot.error("service.namespace")
+        why = error.reason if error else "they were not read"
+        yield unknown(subject, f"its namespaceSelector asks for labels of the namespace: {why}", seen)
 
 
 def _named_peers(workload: Workload, services: list[Mapping[str, Any]]) -> Iterator[Judgement]:
@@ -97,16 +106,61 @@ def _inward(policy: Mapping[str, Any]) -> bool:
     return "Ingress" in ((policy.get("spec") or {}).get("policyTypes") or ["Ingress"])
 
 
-def _admits(rule: Mapping[str, Any], labels: Mapping[str, str], namespace: str) -> bool:
-    """Whether a rule lets pods with these labels in from the same namespace. One of certain ports is not enough."""
-    if rule.get("ports"):
+def _labels(snapshot: Snapshot, namespace: str) -> tuple[Mapping[str, str], bool]:
+    """The labels of the workload's namespace, and whether those are all of them."""
+    if snapshot.error("service.namespace") is not None:
+        return {_NAME: namespace}, False
+    found = snapshot.fact("service.namespace") or {}
+    return {**((found.get("metadata") or {}).get("labels") or {}), _NAME: namespace}, True
+
+
+def _any(verdicts: Iterable[bool | None]) -> bool | None:
+    """True where one is, else None where one is not known, else False."""
+    said = list(verdicts)
+    return True if True in said else None if None in said else False
+
+
+def _admits(rule: Mapping[str, Any], labels: Mapping[str, str], space: tuple[Mapping[str, str], bool]) -> bool | None:
+    """Whether a rule lets pods with these labels in from the same namespace, on all ports that ranks may choose."""
+    if rule.get("ports") and not _all_ports(rule["ports"]):
         return False
     peers = rule.get("from")
     if not peers:
         return True
-    return any(
-        not peer.get("ipBlock")
-        and ("namespaceSelector" not in peer or selects(peer["namespaceSelector"] or {}, {_NAME: namespace}))
-        and selects(peer.get("podSelector") or {}, labels)
+    return _any(
+        _here(peer, space)
         for peer in peers
+        if not peer.get("ipBlock") and selects(peer.get("podSelector") or {}, labels)
     )
+
+
+def _here(peer: Mapping[str, Any], space: tuple[Mapping[str, str], bool]) -> bool | None:
+    """Whether a peer is about the workload's namespace; None where that hangs on labels that were not read."""
+    if "namespaceSelector" not in peer:
+        return True
+    selector, (known, whole) = peer["namespaceSelector"] or {}, space
+    pairs = {name: value for name, value in (selector.get("matchLabels") or {}).items() if whole or name in known}
+    terms = [t for t in selector.get("matchExpressions") or () if whole or t.get("key") in known]
+    if not selects({"matchLabels": pairs, "matchExpressions": terms}, known):
+        return False
+    left = len(pairs) < len(selector.get("matchLabels") or {}) or len(terms) < len(
+        selector.get("matchExpressions") or ()
+    )
+    return None if left else True
+
+
+def _all_ports(ports: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether ranges of TCP ports hold all those that a process without privileges may open."""
+    ranges = []
+    for each in ports:
+        if (each.get("protocol") or "TCP") == "TCP":
+            first = each.get("port")
+            if first is None:
+                return True
+            if isinstance(first, int):
+                ranges.append((first, each.get("endPort") or first))
+    end = _UNPRIVILEGED - 1
+    for first, last in sorted(ranges):
+        if first <= end + 1:
+            end = max(end, last)
+    return end >= _LAST_PORT

@@ -1,7 +1,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import Evidence, FactErrorKind, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.entrypoints import asks_callers
 from inferaudit.subjects import object_subject
 
 
@@ -23,11 +24,7 @@ def network_policy(snapshot: Snapshot) -> Iterator[Judgement]:
     workload = snapshot.fact("workload")
     policies = [p for p in snapshot.fact("service.networkpolicies") if _about_ingress(p)]
     name = "service.trafficpolicies"
-    mesh = (
-        [p for p in snapshot.fact(name) if p.get("kind") == "AuthorizationPolicy"]
-        if snapshot.error(name) is None
-        else []
-    )
+    mesh = [p for p in snapshot.fact(name) if asks_callers(p)] if snapshot.error(name) is None else []
     open_ones = [object_subject(p) for p in policies if _lets_all_in(p)]
     names = [object_subject(p) for p in (*policies, *mesh)]
     seen = Evidence("policies of ingress over the pods", names, "at least one, and none that lets all in")
@@ -38,6 +35,9 @@ def network_policy(snapshot: Snapshot) -> Iterator[Judgement]:
     if names:
         yield passed(workload.subject, f"{', '.join(names)} limit{'s' * (len(names) == 1)} who gets in", seen)
     else:
+        error = snapshot.error(name)
+        if error is not None and error.kind is not FactErrorKind.OUT_OF_VIEW:
+            snapshot.fact(name)  # the mesh's policy may be among those that were not read
         yield failed(workload.subject, "every pod of the cluster reaches it", seen)
 
 

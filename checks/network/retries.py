@@ -1,6 +1,17 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import (
+    Evidence,
+    FactErrorKind,
+    Judgement,
+    Outcome,
+    Severity,
+    Snapshot,
+    check,
+    failed,
+    passed,
+    unknown,
+)
 from inferaudit.resilience import retries_of
 from inferaudit.subjects import object_subject
 
@@ -28,19 +39,40 @@ def retries(snapshot: Snapshot, *, most: int = 3) -> Iterator[Judgement]:
     rollouts = snapshot.fact("service.rollouts") if snapshot.error("service.rollouts") is None else []
     rules = [obj for obj in rollouts if obj.get("kind") == "DestinationRule"]
     ingresses, routes = snapshot.fact("service.ingresses"), snapshot.fact("service.routes")
+    meshed = {object_subject(route) for route in routes if route.get("kind") == "VirtualService"}
     found = retries_of(ingresses, routes, policies, rules)
+    said, sure = [], False
     for retry in found:
-        said = {"attempts": retry.attempts, "on": list(retry.on), "budget": retry.budget}
-        seen = Evidence(retry.source, said, f"at most {most}, and 1 on failures under load without a budget")
+        shown = {"attempts": retry.attempts, "on": list(retry.on), "budget": retry.budget}
+        seen = Evidence(retry.source, shown, f"at most {most}, and 1 on failures under load without a budget")
         times = f"up to {retry.attempts + 1} times the load"
         if retry.default:
-            yield passed(retry.subject, "the default repeats only what was never sent", seen, key=retry.source)
+            said.append(passed(retry.subject, "the default repeats only what was never sent", seen, key=retry.source))
         elif retry.attempts > most:
-            yield failed(retry.subject, f"{retry.attempts} retries: {times}", seen, key=retry.source)
+            said.append(failed(retry.subject, f"{retry.attempts} retries: {times}", seen, key=retry.source))
+            sure = True
         elif retry.attempts > 1 and retry.on and not retry.budget:
             why = f"{retry.attempts} retries on {', '.join(retry.on)}, without a budget: {times} when it is slow"
-            yield failed(retry.subject, why, seen, key=retry.source)
+            if retry.subject in meshed and _unread(snapshot, "service.rollouts"):
+                why = "whether a DestinationRule bounds its retries was not read"
+                said.append(unknown(retry.subject, why, seen, key=retry.source))
+            else:
+                said.append(failed(retry.subject, why, seen, key=retry.source))
+                sure = True
         else:
-            yield passed(retry.subject, f"{retry.attempts} retries", seen, key=retry.source)
-    for obj in (*ingresses, *routes) if not found else ():
-        yield passed(object_subject(obj), "sends no request again", Evidence("retries", None, "none, or few"))
+            said.append(passed(retry.subject, f"{retry.attempts} retries", seen, key=retry.source))
+    if not found:
+        none = Evidence("retries", None, "none, or few")
+        said += [passed(object_subject(obj), "sends no request again", none) for obj in (*ingresses, *routes)]
+    # A policy that was not read may repeat what these do not; a failure stays one whatever it says.
+    for name in ("service.rollouts", "service.trafficpolicies"):
+        undecided = name == "service.trafficpolicies" or any(each.outcome is Outcome.UNKNOWN for each in said)
+        if said and undecided and not sure and _unread(snapshot, name):
+            snapshot.fact(name)
+    yield from said
+
+
+def _unread(snapshot: Snapshot, name: str) -> bool:
+    """True where a fact could have been seen and was not, so that its absence says nothing."""
+    error = snapshot.error(name)
+    return error is not None and error.kind is not FactErrorKind.OUT_OF_VIEW

@@ -97,8 +97,8 @@ FACTS = (
     _given(
         "service.trafficpolicies",
         Objects,
-        "vendor policies of the namespace: rate limits, authentication, mutual TLS, filters",
-        *_list(*k.TRAFFIC_POLICIES),
+        "vendor policies over the service: rate limits, authentication, mutual TLS, filters",
+        *_list(*k.TRAFFIC_POLICIES, *_ROUTES, k.INGRESS),
     ),
     _given(
         "service.autoscalers",

@@ -205,7 +205,7 @@ _GIVEN: dict[str, Provider] = {
     "service.routes": lambda s: s.routes,
     "service.gateways": lambda s: s.gateways,
     "service.inferencepools": lambda s: s.pools,
-    "service.trafficpolicies": lambda s: s.here(*k.TRAFFIC_POLICIES),
+    "service.trafficpolicies": lambda s: s.traffic_policies,
     "service.autoscalers": lambda s: s.autoscalers,
     "service.pdbs": lambda s: s.pdbs,
     "service.networkpolicies": lambda s: s.network_policies,

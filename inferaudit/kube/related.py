@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from inferaudit.kube import kinds as k
+from inferaudit.kube.attachment import Target, pod_labels_of, targets_of
 from inferaudit.kube.kinds import Kind
 from inferaudit.kube.selectors import matches_labels, selects
 from inferaudit.kube.types import Workload
@@ -16,6 +17,9 @@ from inferaudit.kube.workloads import template_labels
 from inferaudit.model import FactErrorKind
 
 _GROUPS_OF_ALL = ("system:serviceaccounts", "system:authenticated")
+_STRANGERS = ("system:unauthenticated", "system:anonymous")
+_GROUP = "leaderworkerset.sigs.k8s.io"
+_WAYPOINT = "istio.io/use-waypoint"
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,11 @@ class Surroundings:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """The labels on the workload's pods."""
-        return template_labels(self.workload.template)
+        """The labels on the workload's pods; of a group, those on its leader, the controller's own among them."""
+        own = {}
+        if self.workload.kind == k.LEADER_WORKER_SET.name:
+            own = {f"{_GROUP}/name": self.workload.name, f"{_GROUP}/worker-index": "0"}
+        return {**template_labels(self.workload.template), **own}
 
     def _gather(self, *asked: tuple[Kind, str | None]) -> list[Object]:
         """All objects of several kinds that answer one question together.
@@ -138,6 +145,49 @@ class Surroundings:
         return list(dict.fromkeys(names))
 
     @property
+    def traffic_policies(self) -> list[Object]:
+        """Policies of gateways and meshes attached to something of the service, or to nothing in particular."""
+        return [p for p in self.here(*k.TRAFFIC_POLICIES) if self._is_attached(p)]
+
+    def _is_attached(self, policy: Object) -> bool:
+        targets = [*targets_of(policy)]
+        if targets:
+            return any(self._is_ours(target) for target in targets)
+        return matches_labels(pod_labels_of(policy), self.labels)
+
+    def _is_ours(self, target: Target) -> bool:
+        """What a policy names is looked for only where one names it: files need not hold the rest."""
+        if target.kind == k.GATEWAY.name and target.name:
+            named = [(kind.name, namespace, name) for kind, namespace, name in self.gateway_names()]
+            return (target.kind, target.namespace, target.name) in named or target.name in self._waypoints
+        return any(
+            name_of(obj) == target.name if target.name else selects(target.selector, metadata(obj).get("labels"))
+            for obj in self._of_kind(target.kind)
+            if namespace_of(obj) == target.namespace
+        )
+
+    def _of_kind(self, kind: str) -> list[Object]:
+        if kind == k.SERVICE.name:
+            return self.services
+        if kind == k.INGRESS.name:
+            return self.ingresses
+        if kind == k.GATEWAY.name:
+            return self.gateways
+        if kind == k.INFERENCE_POOL.name:
+            return self.pools
+        return [route for route in self.routes if route.get("kind") == kind]
+
+    @cached_property
+    def _waypoints(self) -> frozenset[str]:
+        """The proxies of an ambient mesh that the pods, their Services or their namespace name."""
+        try:
+            space = self.view.get(k.NAMESPACE, "", self.namespace) or {}
+        except UnreadError:
+            space = {}
+        labels = [self.labels, *(metadata(obj).get("labels") or {} for obj in (*self.services, space))]
+        return frozenset(str(each[_WAYPOINT]) for each in labels if _WAYPOINT in each)
+
+    @property
     def autoscalers(self) -> list[Object]:
         return [s for s in self.here(k.HPA, k.SCALED_OBJECT) if self._is_target(_spec(s).get("scaleTargetRef"))]
 
@@ -181,15 +231,21 @@ class Surroundings:
 
     @property
     def access(self) -> list[Object]:
-        """RoleBindings of the namespace, and the ClusterRoleBindings that name everybody, less the API's own."""
-        everybody = {*_GROUPS_OF_ALL, f"system:serviceaccounts:{self.namespace}"}
+        """RoleBindings of the namespace, and the ClusterRoleBindings that name everybody, less the API's own.
+
+        Everybody are also those whom nobody knows, and the account of every pod of the namespace that names none.
+        """
+        everybody = {*_GROUPS_OF_ALL, *_STRANGERS, f"system:serviceaccounts:{self.namespace}"}
         return [
             binding
             for binding in self._gather((k.ROLE_BINDING, self.namespace), (k.CLUSTER_ROLE_BINDING, None))
             if (metadata(binding).get("labels") or {}).get("kubernetes.io/bootstrapping") != "rbac-defaults"
             and (
                 binding.get("kind") == k.ROLE_BINDING.name
-                or any(subject.get("name") in everybody for subject in binding.get("subjects") or ())
+                or any(
+                    subject.get("name") in everybody or _is_default(subject, self.namespace)
+                    for subject in binding.get("subjects") or ()
+                )
             )
         ]
 
@@ -260,6 +316,11 @@ class Surroundings:
 def _spec(obj: Mapping[str, Any]) -> Mapping[str, Any]:
     found = obj.get("spec")
     return found if isinstance(found, Mapping) else {}
+
+
+def _is_default(subject: Mapping[str, Any], namespace: str) -> bool:
+    named = (subject.get("kind"), subject.get("namespace"), subject.get("name"))
+    return named == ("ServiceAccount", namespace, "default")
 
 
 def role_of(binding: Mapping[str, Any]) -> tuple[Kind, str]:
