@@ -9,7 +9,7 @@ from inferaudit.records import ABSENT
 
 @check(
     title="The service's counters move with the requests that we send",
-    severity=Severity.HIGH,
+    severity=Severity.MEDIUM,
     needs=("load.result", "load.records"),
     optional=("workload",),
     remediation="Look whether the page is of the process that serves (several workers need the multiprocess mode of "
