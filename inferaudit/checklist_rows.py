@@ -113,19 +113,16 @@ def idle_attestations(
             continue  # nothing of the row was asked: whether the attestation is needed cannot be told
         seen = [f for check in item.checks for f in by_check.get(check, ())]
         against = tuple(f for f in seen if f.outcome is Outcome.FAIL)
-        asked = all(check in by_check for check in item.checks)
+        # What was outside the scope, or not in the files, says nothing: each check must itself have passed.
+        passed = all(any(f.outcome is Outcome.PASS for f in by_check.get(check, ())) for check in item.checks)
         if against:
             yield Idle(attestation, "what was seen contradicts it", against)
         elif item.attest == "none":
             yield Idle(attestation, "its row takes no attestation: its checks decide it")
-        elif item.attest == "either" and item.checks and asked:
-            status = worst(f.outcome for f in seen)
+        elif item.attest == "either" and item.checks and passed and worst(f.outcome for f in seen) is Outcome.PASS:
             if any(_rests_on(f, attestation) for f in seen):
                 continue  # a check passes because of it
-            if status is Outcome.PASS:
-                yield Idle(attestation, "it is not needed: every check of its row passes without it")
-            elif status is Outcome.NOT_APPLICABLE:
-                yield Idle(attestation, "it is not needed: its row does not apply to this service")
+            yield Idle(attestation, "it is not needed: every check of its row passes without it")
 
 
 def _rests_on(finding: Finding, attestation: AttestationFact) -> bool:

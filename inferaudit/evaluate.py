@@ -293,7 +293,8 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy, catalog
     own = [_Draft(WAIVER, said) for said in waiver_judgements(waivers, used, {d.check.id for d in drafts}, today)]
     own += [_Draft(ATTESTATION, said) for said in attestation_judgements(snapshot, catalog.checklists, findings)]
     for draft in own:
-        finding = _finding(draft, policy.severity.get(draft.check.id, draft.check.severity), None, None, True)
+        why = prints.get(draft.judgement.cause) if draft.judgement.cause else None
+        finding = _finding(draft, policy.severity.get(draft.check.id, draft.check.severity), why, None, True)
         findings.append(replace(finding, gates=_gates(finding, policy, known)))
     return tuple(sorted(findings, key=_order))
 

@@ -41,4 +41,6 @@ def attestation_judgements(
         a = idle.attestation
         seen = [Evidence(f"{f.check} {f.subject or ''}".strip(), f.message, "no failure") for f in idle.against[:5]]
         text = f"the attestation of {a.owner}: {idle.why}"
-        yield failed(f"attestation/{a.item}", text, *seen, key=f"{a.owner}|{a.evidence}|{a.date}|{a.expires}")
+        key = f"{a.owner}|{a.evidence}|{a.date}|{a.expires}"
+        cause = (idle.against[0].check, idle.against[0].subject) if idle.against else None
+        yield failed(f"attestation/{a.item}", text, *seen, key=key, cause=cause)
