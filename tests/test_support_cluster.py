@@ -65,8 +65,10 @@ def test_the_scheduler_bound_each_replica_to_a_gpu_in_another_zone(gpu_service: 
     assert {nodes[pod["spec"]["nodeName"]]["nvidia.com/gpu.product"] for pod in pods} == {"NVIDIA-A100-SXM4-80GB"}
     assert len({nodes[pod["spec"]["nodeName"]]["topology.kubernetes.io/zone"] for pod in pods}) == 2
     assert all(pod["status"]["podIP"] for pod in pods)
+    # Other tests of the same cluster put faults in and take them out again; their events stay for an hour.
+    names = {pod["metadata"]["name"] for pod in pods}
     warnings = gpu_service.get("events", "-n", "llm-prod", "--field-selector=type=Warning")["items"]
-    assert [event["message"] for event in warnings] == []
+    assert [event["message"] for event in warnings if event["involvedObject"]["name"] in names] == []
 
 
 @pytest.mark.controlplane

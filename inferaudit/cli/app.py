@@ -6,10 +6,11 @@ A verb is a module of this package with a Typer app called ``app``; only the one
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -102,6 +103,10 @@ def main() -> None:
     """Run, and leave with the right code: nobody sees a traceback, a bug of ours leaves a log file."""
     try:
         app()
+    except SystemExit as leaving:
+        if leaving.code in (130, 143):
+            _leave_now(int(leaving.code))
+        raise
     except UsageError as error:
         _say(f"error: {error}")
         sys.exit(error.exit_code)
@@ -120,6 +125,14 @@ def main() -> None:
 
         _say(f"error: a bug in inferaudit: {type(error).__name__}; details in {log_bug(error)}. Please report it.")
         sys.exit(70)
+
+
+def _leave_now(code: int) -> NoReturn:
+    """Interrupted, and all is written: leave without waiting for collectors that still wait for an answer."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _say(text: str) -> None:
