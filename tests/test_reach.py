@@ -1,6 +1,6 @@
 """The way to the endpoint on a real API server: what is found, what is refused, and what each refusal says.
 
-KWOK's pods run nothing; a port-forward to them is led to a server here. tests/test_reach_node.py has pods that answer.
+KWOK's pods run nothing; a port-forward to them is led to a server here. tests/test_cluster_reach_node.py has pods that answer.
 """
 
 from __future__ import annotations

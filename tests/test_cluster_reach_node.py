@@ -33,6 +33,7 @@ from inferaudit.serving_address import Address
 from inferaudit.snapshot import load
 from inferaudit.snapshot_line import from_log
 
+# One machine holds one real node: the file's name puts it before those that share the session's.
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300), pytest.mark.xdist_group("node")]
 
 SERVICE = Path(__file__).parent / "fixtures" / "node"
