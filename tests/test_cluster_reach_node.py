@@ -211,10 +211,11 @@ def test_a_port_that_nothing_listens_on_is_said(node: Node, tmp_path: Path) -> N
     finally:
         right = wrong.replace("9090", '"http"')
         plane.kubectl("patch", "service", "chat", "-n", SPACE, "--type=json", "-p", right)
-    assert "nothing listens on port 9090 of pod" in errors
+    # The kubelet says that it was refused, or the connection just ends: it tells both in no fixed order.
+    assert "the port-forward does not lead anywhere" in errors
     gates = [f["message"] for f in report["findings"] if f["gates"]]
     assert len(gates) == 1, gates
-    assert "nothing listens on port 9090" in gates[0]
+    assert "port 9090" in gates[0]
     assert (code, report["verdict"]) == (3, "INCOMPLETE")
 
 
