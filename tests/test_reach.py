@@ -1,6 +1,7 @@
 """The way to the endpoint on a real API server: what is found, what is refused, and what each refusal says.
 
-KWOK's pods run nothing; a port-forward to them is led to a server here. tests/test_cluster_reach_node.py has pods that answer.
+KWOK's pods run nothing; a port-forward to them is led to a server here. tests/test_cluster_reach_node.py has pods that
+answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -576,6 +578,9 @@ def test_it_moves_to_another_pod_once(tunnel: ControlPlane) -> None:
         tunnel.kubectl("delete", "pod", opened.pod, "-n", "tunnel", "--grace-period=0", "--force")
         with pytest.raises((OSError, http.client.HTTPException)):
             answers(opened.port)
+        deadline = time.monotonic() + 10  # the caller's end closes before the tunnel has put down why
+        while opened.failure is None and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert opened.failure is not None
         assert "not found" in opened.failure.error.reason
     tunnel.kubectl("rollout", "status", "deployment/chat", "-n", "tunnel", "--timeout=60s")
