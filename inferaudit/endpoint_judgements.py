@@ -8,6 +8,9 @@ from typing import Any
 
 from inferaudit.model import Evidence, Judgement, Outcome, Snapshot
 
+BUSY = frozenset((429, 502, 503, 504))
+"""Statuses of what stands in front of a service, or of a moment: they tell nothing of how it treats what it was sent."""
+
 
 def asked(route: str) -> str:
     """A question to the server as it is shown: ``GET /route``, or the method of gRPC by its name."""
@@ -15,7 +18,10 @@ def asked(route: str) -> str:
 
 
 def judge_bad_request(snapshot: Snapshot, kind: str, wanted: tuple[int, ...], why: str) -> Iterator[Judgement]:
-    """A bad request must get a client error out of `wanted`; a 5xx, a success or no answer is a fault, for `why`."""
+    """A bad request must get a client error out of `wanted`; a 500, a success or no answer is a fault, for `why`.
+
+    A status of `BUSY` is no word about the request: unknown.
+    """
     for probe in snapshot.fact("endpoint.active"):
         if probe.kind != kind:
             continue
@@ -30,6 +36,9 @@ def judge_bad_request(snapshot: Snapshot, kind: str, wanted: tuple[int, ...], wh
             )
         elif probe.status in wanted:
             yield _say(Outcome.PASS, subject, f"{probe.sent} is answered with {probe.status}", seen)
+        elif probe.status in BUSY:
+            said = f"{probe.sent} got {probe.status}, which a busy server or gateway says to any request"
+            yield _say(Outcome.UNKNOWN, subject, said, seen)
         else:
             yield _say(Outcome.FAIL, subject, f"{probe.sent} is answered with {probe.status}: {why}", seen)
 

@@ -1,8 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
-
-_BUSY = frozenset((429, 502, 503, 504))  # said by what stands in front, or for the moment
+from inferaudit.endpoint_judgements import BUSY
 
 
 @check(
@@ -37,7 +36,7 @@ def context_limit(snapshot: Snapshot) -> Iterator[Judgement]:
         yield failed(target.subject, f"{stated}, and {probe.sent} was answered: it was cut silently", seen)
     elif probe.status is not None and probe.status < 300:
         yield unknown(target.subject, f"{stated}, and {probe.sent} was answered: the context may be that long", seen)
-    elif probe.status is not None and probe.status >= 500 and probe.status not in _BUSY:
+    elif probe.status is not None and probe.status >= 500 and probe.status not in BUSY:
         yield failed(target.subject, f"{probe.sent} is answered with {probe.status}: the limit is met by a crash", seen)
     else:
         said = probe.error if probe.status is None else probe.status
