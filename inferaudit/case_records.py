@@ -35,6 +35,7 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cached_tokens: int | None = None
     connect_ms: float | None = None
     stated: bool = True
+    retry_after_s: int | None = None
 
 
 class _Records(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +94,8 @@ def _row(group: _Group, now: int, number: int, errors: tuple[str, ...]) -> dict[
         row["input_tokens"] = group.input_tokens
     if group.connect_ms is not None:
         row["connect_ns"] = int(group.connect_ms * _MS)
+    if group.retry_after_s is not None:
+        row["retry_after_s"] = group.retry_after_s
     if group.cached_tokens is not None:
         row["cached_tokens"] = group.cached_tokens
     return row

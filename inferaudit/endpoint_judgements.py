@@ -9,7 +9,7 @@ from typing import Any
 from inferaudit.model import Evidence, Judgement, Outcome, Snapshot
 
 BUSY = frozenset((429, 502, 503, 504))
-"""Statuses of what stands in front of a service, or of a moment: they tell nothing of how it treats what it was sent."""
+"""Statuses of what stands in front of a service, or of a moment: no word about the request they answer."""
 
 
 def asked(route: str) -> str:

@@ -74,6 +74,12 @@ def token_rate(records: RecordTable, stage: LoadStage) -> float | None:
     return None if ABSENT in tokens else _per_second(records, stage, rows, sum(tokens))
 
 
+def refused_rows(result: LoadResult, records: RecordTable) -> list[int]:
+    """Positions of the rows of refused requests, in every stage."""
+    rows = (i for stage in result.stages for i in stage_rows(records, stage))
+    return [i for i in rows if records.errors[records.columns["error"][i]] in REFUSALS]
+
+
 def error_classes(records: RecordTable, rows: Iterable[int]) -> Counter[str]:
     """How many requests of these rows failed, by class."""
     names = (records.errors[records.columns["error"][i]] for i in rows)

@@ -41,7 +41,9 @@ COLUMNS: Mapping[str, str] = {
     "itl_p99_ns": "99th percentile of them",
     "itl_max_ns": "the longest of them",
     "bytes": "bytes of the answer",
+    "retry_after_s": "seconds until the client may ask again, as a failed answer's Retry-After says",
 }
+_LATER = frozenset(("retry_after_s",))  # columns that files of earlier versions lack
 _MAGIC = b"\x93NUMPY\x01\x00"
 _MAX_MEMBER_BYTES = 2 << 30
 
@@ -90,7 +92,8 @@ def from_npz(content: bytes) -> RecordTable:
             raise ValueError("a member of the records file is larger than 2 GiB")
         meta = json.loads(archive.read("meta.json"))
         names = set(archive.namelist())
-        columns = {name: _read_npy(archive.read(f"{name}.npy")) for name in COLUMNS}
+        kept = [name for name in COLUMNS if name not in _LATER or f"{name}.npy" in names]
+        columns = {name: _read_npy(archive.read(f"{name}.npy")) for name in kept}
         if len({len(column) for column in columns.values()}) > 1:
             raise ValueError("the columns differ in length")
         return RecordTable(
@@ -159,7 +162,8 @@ def _members(table: RecordTable) -> Iterator[tuple[str, bytes]]:
             "more": table.meta}  # fmt: skip
     yield "meta.json", json.dumps(meta, indent=1, sort_keys=True).encode()
     for name in COLUMNS:
-        yield f"{name}.npy", _npy(table.columns[name])
+        if name in table.columns or name not in _LATER:
+            yield f"{name}.npy", _npy(table.columns[name])
     for number, name in enumerate(table.stages):
         pairs = table.itl_us.get(name, ())
         if pairs:

@@ -182,3 +182,25 @@ def test_binary_outputs_of_any_shape_are_malformed_and_no_bug(text: bytes, lengt
     answer.fields[HEADER.lower().encode()] = (length or str(len(text))).encode()
     binary_body(text + b"\0\0\0\0", answer)
     assert (answer.error, answer.kind) == (True, "malformed_event")
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        ("Retry-After: 7", 7),
+        ("retry-after:  0 ", 0),
+        ("Retry-After: Thu, 01 Jan 1970 00:02:00 GMT", 120),  # what is received here came in 1970
+        ("Retry-After: Wed, 31 Dec 1969 00:00:00 GMT", 0),
+        ("Retry-After: soon", None),
+        ("Retry-After: -3", None),
+        ("Retry-After: " + "9" * 60, 1 << 31),
+        ("Retry-After: Mon, 99 Foo 2026 99:99:99 GMT", None),
+        ("X-Retry: 7", None),
+    ],
+)
+@pytest.mark.parametrize(("status", "error"), [("429 Too Many Requests", "http_429"), ("503 Busy", "http_503")])
+def test_when_to_come_back_is_kept(line: str, seconds: int | None, status: str, error: str) -> None:
+    content = f"HTTP/1.1 {status}\r\n{line}\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    for stream in (True, False):
+        response = decode(_Received(content, []).raw(), protocol("openai-chat"), stream)
+        assert (response.error, response.retry_after) == (error, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from support.faulty import FAULTS, FaultyServer
@@ -11,7 +12,7 @@ from inferaudit.bench.protocols import protocol
 from inferaudit.bench.runner import LoadOutcome, run_load
 from inferaudit.benchmark import benchmark_section
 from inferaudit.plan import HttpAuth, LoadPlan, StagePlan
-from inferaudit.records import ABSENT
+from inferaudit.records import ABSENT, from_npz, to_npz
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,15 @@ def test_connections_are_reused_or_replaced(server: FaultyServer) -> None:
     again = load(server, "connection_close", requests=5)
     assert server.connections - before == 6
     assert not any(again.records.columns["error"])
+
+
+def test_a_refusal_keeps_when_to_come_back_and_older_records_are_read(server: FaultyServer) -> None:
+    records = load(server, "status_503").records
+    assert list(records.columns["retry_after_s"]) == [2]
+    assert list(load(server, "status_500").records.columns["retry_after_s"]) == [ABSENT]
+    stored = from_npz(to_npz(records))
+    assert list(stored.columns["retry_after_s"]) == [2]
+    older = replace(stored, columns={name: c for name, c in stored.columns.items() if name != "retry_after_s"})
+    again = from_npz(to_npz(older))
+    assert "retry_after_s" not in again.columns
+    assert list(again.columns["status"]) == [503]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from itertools import accumulate
 
 import msgspec
@@ -20,6 +21,7 @@ from inferaudit.bench.raw import Raw, whole
 
 __all__ = ["Response", "decode", "sse_events"]
 
+_LONGEST_WAIT_S = 1 << 31
 _JSON_TYPES = (b"application/json", b"text/json", b"+json")
 
 
@@ -44,6 +46,7 @@ class Response:
     stated: bool
     connect: int | None
     size: int
+    retry_after: int | None = None
 
 
 def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
@@ -91,6 +94,7 @@ def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
         stated=stated,
         connect=connect,
         size=size,
+        retry_after=None if error is None else _retry_after(fields, end),
     )
 
 
@@ -162,6 +166,21 @@ def _head(head: bytes) -> tuple[int | None, dict[bytes, bytes]]:
         name, _, value = line.partition(b":")
         fields[name.lower()] = value.strip().lower()
     return (int(code) if len(code) == 3 and code.isdigit() else None), fields
+
+
+def _retry_after(fields: dict[bytes, bytes], end: int) -> int | None:
+    """Seconds from `end` (ns) until the client may ask again; None without a Retry-After that can be read.
+
+    Both forms of RFC 9110, 10.2.3: seconds, or a date, whose past is now.
+    """
+    value = fields.get(b"retry-after", b"")[:64].decode("latin-1")
+    if value.isascii() and value.isdigit():
+        return min(int(value), _LONGEST_WAIT_S)
+    try:
+        at = parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError, IndexError):
+        return None
+    return min(max(0, round(at - end / 1e9)), _LONGEST_WAIT_S)
 
 
 def _by_status(status: int) -> str | None:

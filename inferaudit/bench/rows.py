@@ -74,6 +74,7 @@ class RowSink:
             _or_absent(percentile(ordered, 99)),
             ordered[-1] if ordered else ABSENT,
             response.size,
+            _or_absent(response.retry_after),
         )
         for append, value in zip(self._appends, row, strict=True):
             append(value)
