@@ -1,11 +1,11 @@
 """On a machine with a real GPU, in one call: what its driver tells, what that costs, and a whole audit under load.
 
-    python benchmarks/on_a_gpu.py [--out FOLDER] [--url URL --api API --model M] [--busy] [--seconds 10]
+    python benchmarks/on_a_gpu.py [--out FOLDER] [--url URL --api API --model M] [--busy] [--seconds 10] [-- OPTIONS]
 
 Prints a table of NVML fields, told or refused, for docs/gpus.md; the pace and the CPU time of the sampler over the real
 driver, at 1 and 10 Hz; and runs `inferaudit run --gpus local --load sla` against `--url`, or, without one, against the
 demo's llama.cpp server, which computes on the CPU: then `--busy` keeps the first GPU at work beside it with matrix
-products (it takes PyTorch in `python3`). Reports go to `--out` as text, HTML and JSON; read them for host names before
+products (it takes PyTorch in `python3`). OPTIONS go to `inferaudit run`, behind its own (`--slo`, `-f`). Reports go to `--out` as text, HTML and JSON; read them for host names before
 they are shown to anybody. Exit 1 when no GPU answered, a reading broke a rule, or the audit did not end with a verdict.
 """
 
@@ -82,12 +82,13 @@ def busy() -> Iterator[None]:
         process.wait()
 
 
-def audit(out: Path, url: str, api: str, model: str) -> tuple[int, str]:
+def audit(out: Path, url: str, options: argparse.Namespace) -> tuple[int, str]:
     """(exit code, verdict line) of a whole audit under load; its reports lie in `out`."""
     program = Path(sys.executable).with_name("inferaudit")
     command = [
-        *(str(program), "run", "--url", url, "--api", api, "--model", model, "--gpus", "local", "--load", "sla"),
-        *("--scope", "gpu,endpoint,load", "--slo", "ttft_p99=5s,e2e_p99=30s", "--yes", "--no-progress"),
+        *(str(program), "run", "--url", url, "--api", options.api, "--model", options.model, "--gpus", "local"),
+        *("--load", "sla", "--scope", "gpu,endpoint,load", "--yes", "--no-progress"),
+        *(options.extra or ["--slo", "ttft_p99=5s,e2e_p99=30s"]),
         *("-o", f"terminal={out / 'report.txt'}", "-o", f"html={out / 'report.html'}"),
         *("-o", f"json={out / 'report.json'}"),
     ]
@@ -107,6 +108,7 @@ def main() -> int:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("extra", nargs="*", help="options of inferaudit run, after --")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     print(machine())
@@ -130,7 +132,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             server = nullcontext(options.url) if options.url else demo_server(Path(folder))
             with server as url, busy() if options.busy else nullcontext():
-                code, said = audit(options.out, str(url), options.api, options.model)
+                code, said = audit(options.out, str(url), options)
     except (BenchmarkError, subprocess.TimeoutExpired) as error:
         return fail(error)
     report = json.loads((options.out / "report.json").read_text())

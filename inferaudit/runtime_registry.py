@@ -241,7 +241,7 @@ class Runtime(_Strict, frozen=True):
     """One runtime's file. `generic` entries carry knowledge of an API and are never recognised as a product.
 
     `inference_routes` all run the model: each must want credentials. `metrics_delay_s` is how long the metrics page may
-    lag behind what was served.
+    lag behind what was served. `lists` is what the list of models holds: those served, or those downloaded.
     """
 
     title: str
@@ -258,6 +258,7 @@ class Runtime(_Strict, frozen=True):
     metrics_default: Literal["on", "off", "none", "unknown"] = "unknown"
     metrics_delay_s: float = 0.0
     api_prefix: str = ""
+    lists: Literal["served", "downloaded"] = "served"
     recognise: Recognise = msgspec.field(default_factory=Recognise)
     health: list[HealthRoute] = msgspec.field(default_factory=list)
     grpc_health: GrpcHealth | None = None

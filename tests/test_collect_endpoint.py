@@ -323,6 +323,13 @@ def test_a_repository_without_models_and_one_that_tells_nothing(listing: bytes, 
     assert (fact.error is None) is (served is not None)
 
 
+def test_a_list_of_what_was_downloaded_does_not_tell_what_is_served() -> None:
+    with Replay(SERVERS["transformers-serve"]) as server:
+        facts = collect(server)
+    assert "has downloaded, not those it serves" in facts["endpoint.models"].error.reason
+    assert facts["endpoint.plain"].value.status == 200  # and this is what proves the model
+
+
 def test_an_unauthorised_request_is_tried_where_there_is_a_key_to_leave_out() -> None:
     with Replay(SERVERS["vllm"]) as server:
         plan = EndpointPlan(url=server.url, active=True, auth=HttpAuth(api_key_env="KEY"))

@@ -13,13 +13,13 @@ from inferaudit.api import Evidence, FactErrorKind, Judgement, Severity, Snapsho
 def model_served(snapshot: Snapshot) -> Iterator[Judgement]:
     """An audit of another model than the one that goes live proves nothing, and a wrong name fails every request.
 
-    A server that lists no models has one: it counts as served when a real request, or better the golden ones, are
-    answered.
+    A server that lists no models, or those it has downloaded, may serve it all the same: it counts as served when a
+    real request, or better the golden ones, are answered.
     """
     target = snapshot.fact("endpoint.target")
     unlisted = snapshot.error("endpoint.models")
     if unlisted and unlisted.kind is FactErrorKind.OUT_OF_VIEW and (proof := _answered(snapshot)):
-        yield passed(target.subject, f"lists no models; {proof}", Evidence("endpoint.models", None, unlisted.reason))
+        yield passed(target.subject, f"the list cannot tell; {proof}", Evidence("endpoint.models", None, unlisted.reason))
         return
     served = [model.id for model in snapshot.fact("endpoint.models")]
     if target.model_source != "given":

@@ -15,7 +15,7 @@ from inferaudit.bench.clock import ANCILLARY_BYTES, STAMP, ClockReading, Timer
 from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
 from inferaudit.bench.endpoint import Endpoint
 from inferaudit.bench.exchange import Exchange
-from inferaudit.bench.limits import Timeouts, may_end, too_large
+from inferaudit.bench.limits import MAX_HEAD_BYTES, Timeouts, may_end, too_large
 from inferaudit.bench.pacing import Naps, Pacer
 from inferaudit.bench.raw import CANCELLED, SHORT_BYTES, Raw
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
@@ -229,10 +229,12 @@ class Engine(Exchange):
         """Give up what has waited too long, and look again at what has been silent for a while."""
         opened_before = monotonic_ns() - self.timeouts.connect
         oldest = now - self.timeouts.shortest
+        silent_since = now - SILENT_NS
         for connection in list(self.connections.by_fd.values()):
             if connection.state == BUSY:
-                if connection.fed < len(connection.buffer):
-                    self._look_again(connection, now)
+                size = len(connection.buffer)
+                if connection.fed < size and (connection.stamps[-1] < silent_since or size > MAX_HEAD_BYTES):
+                    self._look_again(connection, silent_since)
                     if connection.state != BUSY:
                         continue
                 if connection.ended and now - connection.ended > RESET_WAIT_NS:
@@ -244,10 +246,9 @@ class Engine(Exchange):
             elif connection.state < IDLE and connection.opened < opened_before:
                 self._give_up(connection, "connect_timeout")
 
-    def _look_again(self, connection: Connection, now: int) -> None:
+    def _look_again(self, connection: Connection, silent_since: int) -> None:
         """An end that `may_end` does not know (bytes behind it, say) is found as soon as the stream falls silent."""
-        silent = now - connection.stamps[-1] > SILENT_NS
-        if silent or too_large(connection, self.connections.by_fd.values()):
+        if connection.stamps[-1] < silent_since or too_large(connection, self.connections.by_fd.values()):
             self._settle(connection, connection.stamps[-1])
 
     def _cancel(self) -> None:

@@ -64,6 +64,9 @@ def models(profile: Runtime, get: Get, post: Post, scrub: Scrubber) -> Fact:
 
     The model repository extension of the Open Inference Protocol lists by a POST, which changes nothing.
     """
+    if profile.lists != "served":
+        reason = f"{profile.title} lists the models it has {profile.lists}, not those it serves"
+        return Fact(error=FactError(FactErrorKind.OUT_OF_VIEW, reason, "model listing", remedy="--model NAME"))
     tried = []
     for route in ("/v1/models", "/openai/v1/models", "/api/tags", "/v2/models", _INDEX, "/info"):
         if route != "/v1/models" and not _lists_at(profile, route):
