@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 # These build or install heavy parts (aiperf, guidellm; 100 000 pods) or take ten minutes: by name only.
 HEAVY = {"load_cost", "load_memory", "collect_scale"}
 NEEDS_GPU = {"on_a_gpu"}
-SHARED = {"__main__", "load_common"}
+SHARED = {"__main__", "load_common", "random_llama"}
 
 
 def main() -> int:

@@ -5,8 +5,9 @@
 Prints a table of NVML fields, told or refused, for docs/gpus.md; the pace and the CPU time of the sampler over the real
 driver, at 1 and 10 Hz; and runs `inferaudit run --gpus local --load sla` against `--url`, or, without one, against the
 demo's llama.cpp server, which computes on the CPU: then `--busy` keeps the first GPU at work beside it with matrix
-products (it takes PyTorch in `python3`). OPTIONS go to `inferaudit run`, behind its own (`--slo`, `-f`). Reports go to `--out` as text, HTML and JSON; read them for host names before
-they are shown to anybody. Exit 1 when no GPU answered, a reading broke a rule, or the audit did not end with a verdict.
+products (it takes PyTorch in `python3`). OPTIONS go to `inferaudit run`, behind its own (`--slo`, `-f`). Reports go to
+`--out` as text, HTML and JSON; read them for host names before they are shown to anybody. Exit 1 when no GPU answered,
+a reading broke a rule, or the audit did not end with a verdict.
 """
 
 import argparse
