@@ -52,3 +52,21 @@ def test_what_is_not_measured_is_not_searched_for() -> None:
     objectives = [parse_objective("ttft_p99", "60ms")]
     knee = search(probe, objectives, start=10.0, highest=None, stopped=lambda: False)
     assert (knee.rate, tried) == (None, [10.0])
+
+
+def test_a_rate_without_arrivals_breaks_nothing() -> None:
+    tried: list[float] = []
+
+    def slow(rate: float, _: int) -> tuple[LoadStage, RecordTable]:
+        tried.append(rate)
+        return STAGE, table(STREAMED)
+
+    objectives = [parse_objective("ttft_p99", "10ms")]
+    knee = search(slow, objectives, start=10.0, highest=None, stopped=lambda: False)
+    assert (knee.rate, knee.broken_at, tried) == (None, 5.0, [10.0, 5.0])  # 2.5 arrivals of the next tell nothing
+
+    def silent(rate: float, _: int) -> tuple[LoadStage, RecordTable]:
+        return STAGE, records_from_groups({"stage": "knee-1", "groups": []})
+
+    knee = search(silent, objectives, start=0.01, highest=None, stopped=lambda: False)
+    assert (knee.rate, knee.broken_at, knee.probes[0].reason) == (None, None, "no request was due in its time")

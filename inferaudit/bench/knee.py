@@ -12,6 +12,8 @@ MAX_PROBES = 12
 _CLOSE = 1.1  # stop when what holds and what breaks lie within a tenth
 _KEPT_UP = 0.9  # a service that answers less than this share of the arrivals a second is past its knee
 _UNMEASURED = "was not measured"
+_NOTHING_DUE = "no request was due in its time"
+_FEWEST = 3  # arrivals that a probe must have: fewer say nothing about a rate
 
 Probe = Callable[[float, int], tuple[LoadStage, RecordTable]]
 
@@ -19,7 +21,10 @@ Probe = Callable[[float, int], tuple[LoadStage, RecordTable]]
 def search(
     probe: Probe, objectives: Sequence[Objective], *, start: float, highest: float | None, stopped: Callable[[], bool]
 ) -> Knee:
-    """Grow by half until it breaks, then halve the gap; `probe` runs one open-loop stage at a rate."""
+    """Grow by half until it breaks, then halve the gap; `probe` runs one open-loop stage at a rate.
+
+    Where none holds the rate is halved, but no further than its stage has arrivals to judge by.
+    """
     holds, breaks = None, None
     rate = start if highest is None else min(start, highest)
     probes: list[KneeProbe] = []
@@ -29,12 +34,14 @@ def search(
         probes.append(verdict)
         if verdict.holds:
             holds = rate
-        else:
+        elif verdict.reason != _NOTHING_DUE:
             breaks = rate
-        if verdict.reason.endswith(_UNMEASURED):  # at no rate will it be
+        if verdict.reason == _NOTHING_DUE or verdict.reason.endswith(_UNMEASURED):  # at no rate will it be
             break
         if holds is None:
             rate /= 2
+            if stage.duration_s is not None and rate * stage.duration_s < _FEWEST:
+                break
         elif breaks is None:
             if highest is not None and rate >= highest:
                 break
@@ -53,6 +60,8 @@ def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequenc
     columns = table.columns
     failed = sum(1 for e in columns["error"] if table.errors[e] not in ("", "cancelled"))
     good = [i for i, e in enumerate(columns["error"]) if not e]
+    if not columns["error"]:
+        return KneeProbe(rate=rate, holds=False, reason=_NOTHING_DUE)
     if not good:
         return KneeProbe(rate=rate, holds=False, reason="nothing succeeded")
     span = (max(columns["end_ns"][i] for i in good) - min(columns["scheduled_ns"])) / 1e9
