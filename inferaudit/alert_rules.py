@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -57,6 +57,7 @@ _SERVING = re.compile(
     r"|\bDCGM_|\bray_serve_|\bbentoml_|\bts_(?:inference|queue)|\bmodel_infer_request|tensorflow[:_]serving"
     r"|\brequest_predict_seconds|\brest_server_request|\binference:\w+:|\binference_(?:pool|objective|model|extension)_|\bmodel_(?:revision|age)"
 )
+_NAMESPACE = re.compile(r'\b\w*namespace\s*=~?\s*"[^"]*",?')
 _WORDS = frozenset(("and", "or", "unless", "bool", "inf", "nan", "atan2"))
 _MATCHER = re.compile(r'\b(?:exported_|kubernetes_|destination_|destination_service_)?namespace\s*(=~|=)\s*"([^"]*)"')
 
@@ -144,6 +145,11 @@ def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
     if re.search(_RATES, expr) and "errors" not in found and compared:
         found.add("traffic")
     return frozenset(found)
+
+
+def concerns_anywhere(alert: Alert, namespace: str) -> frozenset[Concern]:
+    """As :func:`concerns`; who knows no namespace looks at every rule over what model servers and GPUs export."""
+    return concerns(alert if namespace else replace(alert, expr=_NAMESPACE.sub("", alert.expr)), namespace)
 
 
 def _is_about(alert: Alert, namespace: str) -> bool:

@@ -106,6 +106,7 @@ def collect(
         interruption.gentle = bool(plan.load or plan.chaos)
         if plan.load:
             facts |= _load(plan, facts, interruption.stop, progress, load_progress)
+            facts |= _load_alerts(plan, facts, interruption.stop, progress)
         if plan.chaos and not interruption.stop.is_set():
             facts["endpoint.degradation"] = cut_short(plan.chaos, begun=True)
             facts |= _chaos(plan, facts, interruption.stop, progress)
@@ -258,6 +259,18 @@ def _load(
     with _gpu_sampling(plan, facts) as sampled:
         loaded = _or_failed("load", lambda: collect_load(load, progress=load_progress, stop=stop), progress)
     return loaded | sampled
+
+
+def _load_alerts(plan: CollectPlan, facts: Facts, stop: threading.Event, progress: Progress) -> Facts:
+    """What the alerts would have said of the load, where Prometheus was asked at all."""
+    if plan.prometheus is None or not plan.prometheus.url or "prometheus.rules" not in facts:
+        return {}
+    from inferaudit.collect.prometheus_load import collect_load_alerts
+
+    prometheus = plan.prometheus
+    name = "prometheus.load_alerts"
+    asked = _or_failed("prometheus", lambda: {name: collect_load_alerts(prometheus, facts, stop, progress)}, progress)
+    return {name: asked[name]}
 
 
 def _chaos(plan: CollectPlan, facts: Facts, stop: threading.Event, progress: Progress) -> Facts:

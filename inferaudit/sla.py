@@ -102,6 +102,11 @@ def _judge(snapshot: Snapshot, objective: Objective) -> ObjectiveResult:
     if stage is None:
         why = "the load had no sustained stage and not exactly one other"
         return ObjectiveResult(objective, Outcome.UNKNOWN, why)
+    return judge_in_stage(result, records, stage, objective)
+
+
+def judge_in_stage(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
+    """An objective that load decides, over one stage of it, whichever."""
     judge: Callable[..., ObjectiveResult] = _LOAD_JUDGES.get(objective.metric, _latency)
     judged = judge(result, records, stage, objective)
     if judged.outcome in (Outcome.PASS, Outcome.FAIL):

@@ -1,13 +1,10 @@
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
-from inferaudit.alert_rules import concerns, loaded_alerts, metric_names
+from inferaudit.alert_rules import concerns_anywhere, loaded_alerts, metric_names
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 
 _RARE = re.compile(r"error|fail|abort|reject|preempt|xid|retract|timeout|exception|5xx|dropped|oom", re.IGNORECASE)
-
-_NAMESPACE = re.compile(r'\b\w*namespace\s*=~?\s*"[^"]*",?')
 
 
 @check(
@@ -33,9 +30,7 @@ def alert_can_fire(snapshot: Snapshot) -> Iterator[Judgement]:
     known = {*snapshot.fact("prometheus.names"), *(r.name for r in rules if r.kind not in ("alerting", "alert"))}
     for alert in loaded_alerts(rules):
         read = metric_names(alert.expr)
-        # Who does not know the namespace looks at every rule over what model servers and GPUs export.
-        seen_as = alert if namespace else replace(alert, expr=_NAMESPACE.sub("", alert.expr))
-        if not read or "absent" in alert.expr or not concerns(seen_as, namespace):
+        if not read or "absent" in alert.expr or not concerns_anywhere(alert, namespace):
             continue
         missing = sorted(read - known)
         seen = Evidence(alert.path, missing or None, "every metric is there")

@@ -34,6 +34,16 @@ _TEXT = 4_000
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
 
+NO_LOAD = Fact(
+    error=FactError(
+        FactErrorKind.NO_TARGET,
+        "no load was sent, so no alert had anything to say",
+        source="alerts under load",
+        remedy="--load full",
+    )
+)
+
+
 class _RefusedError(CollectError):
     """The other side wants credentials."""
 
@@ -54,7 +64,7 @@ def collect_prometheus(
     scrub = Scrubber(tuple(v.removeprefix("Bearer ") for v in headers.values()))
     context = tls_context(plan.auth)
     facts: dict[str, Fact] = {}
-    sources: tuple[tuple[str, str, Callable[[_Api], Iterator[tuple[str, Fact]]]], ...] = (
+    sources: tuple[tuple[str, str, Callable[[Api], Iterator[tuple[str, Fact]]]], ...] = (
         ("--prometheus", plan.url, _prometheus),
         ("--alertmanager", plan.alertmanager_url, _alertmanager),
     )
@@ -67,12 +77,12 @@ def collect_prometheus(
         _check_url(url, flag)
         say(f"asking {flag[2:]} at {urlsplit(url).netloc}")
         with Http(url, headers, context, plan.timeout_s) as http:
-            api = _Api(http, scrub, url, namespace)
+            api = Api(http, scrub, url, namespace)
             facts |= {name: api.unread() for name in mine} if not api.reachable() else dict(read(api))
     return facts
 
 
-class _Api:
+class Api:
     """GETs whose failure becomes the fact's error; one failure to connect is one cause for all."""
 
     def __init__(self, http: Http, scrub: Scrubber, url: str, namespace: str) -> None:
@@ -117,16 +127,17 @@ class _Api:
             return Fact(error=FactError(FactErrorKind.FAILED, self.scrub(reason), self.source))
 
 
-def _prometheus(api: _Api) -> Iterator[tuple[str, Fact]]:
+def _prometheus(api: Api) -> Iterator[tuple[str, Fact]]:
     yield "prometheus.targets", api.fact(lambda: _targets(api))
     yield "prometheus.rules", api.fact(lambda: _rules(api))
     yield "prometheus.config", api.fact(lambda: _config(api))
     names = api.fact(lambda: _names(api))
     yield "prometheus.names", names
+    yield "prometheus.load_alerts", NO_LOAD
     yield "prometheus.series", names if names.error else api.fact(lambda: _series(api, set(names.value)))
 
 
-def _targets(api: _Api) -> list[ScrapeTarget]:
+def _targets(api: Api) -> list[ScrapeTarget]:
     rows = api.get("/api/v1/targets?state=active")["activeTargets"]
     return [
         ScrapeTarget(
@@ -145,7 +156,7 @@ def _targets(api: _Api) -> list[ScrapeTarget]:
     ]
 
 
-def _rules(api: _Api) -> list[Rule]:
+def _rules(api: Api) -> list[Rule]:
     rules = []
     for group in _rows(api.get("/api/v1/rules")["groups"]):
         for row in group["rules"]:
@@ -168,7 +179,7 @@ def _rules(api: _Api) -> list[Rule]:
     return _bounded(rules, "rules")
 
 
-def _config(api: _Api) -> PrometheusConfig:
+def _config(api: Api) -> PrometheusConfig:
     import yaml
 
     build = api.get("/api/v1/status/buildinfo")
@@ -202,26 +213,26 @@ def _config(api: _Api) -> PrometheusConfig:
     )
 
 
-def _names(api: _Api) -> list[str]:
+def _names(api: Api) -> list[str]:
     names = _rows(api.get("/api/v1/label/__name__/values"))
     if len(names) > _MAX_NAMES:
         raise CollectError(f"Prometheus has more than {_MAX_NAMES} metric names")
     return sorted(str(name)[:200] for name in names)
 
 
-def _series(api: _Api, names: set[str]) -> list[SeriesResult]:
+def _series(api: Api, names: set[str]) -> list[SeriesResult]:
     def ask(question: Question) -> SeriesResult:
         return answer(question, lambda path: api.get(path), api.scrub)
 
     return [ask(question) for question in questions(names, api.namespace)]
 
 
-def _alertmanager(api: _Api) -> Iterator[tuple[str, Fact]]:
+def _alertmanager(api: Api) -> Iterator[tuple[str, Fact]]:
     yield "alertmanager.receivers", api.fact(lambda: _receivers(api))
     yield "alertmanager.status", api.fact(lambda: _status(api))
 
 
-def _receivers(api: _Api) -> list[Receiver]:
+def _receivers(api: Api) -> list[Receiver]:
     listed = [str(row["name"]) for row in _rows(api.get("/api/v2/receivers"))]
     config = _alertmanager_config(api)
     routed = set(_routed(config.get("route") or {}, str((config.get("route") or {}).get("receiver", ""))))
@@ -252,7 +263,7 @@ def _routed(route: Mapping[str, Any], inherited: str, depth: int = 0) -> Iterato
         yield from _routed(child, receiver, depth + 1)
 
 
-def _status(api: _Api) -> AlertmanagerStatus:
+def _status(api: Api) -> AlertmanagerStatus:
     status = api.get("/api/v2/status")
     cluster = status.get("cluster") or {}
     route = _alertmanager_config(api).get("route") or {}
@@ -271,7 +282,7 @@ def _status(api: _Api) -> AlertmanagerStatus:
     )
 
 
-def _alertmanager_config(api: _Api) -> dict[str, Any]:
+def _alertmanager_config(api: Api) -> dict[str, Any]:
     import yaml
 
     try:

@@ -70,6 +70,30 @@ class SeriesResult(_Value, frozen=True):
     covered_s: float | None = None
 
 
+class AlertUnderLoad(_Value, frozen=True):
+    """One alert about the service over one stage of the load test, its expression evaluated after the fact.
+
+    `watches` is what it looks at (latency, errors, queue). `held_s` = the longest stretch over which it returned a
+    series, None for never; `points` = how often it was evaluated, 0 when it could not be, for `reason`. `lookback_s` is
+    the longest window it looks at. `if_lasting` = what it says with that window cut to the stage's length: None where
+    it was not asked, or where its silence would prove nothing.
+    """
+
+    group: str
+    name: str
+    expr: str
+    watches: list[str]
+    stage: str
+    start_ns: int
+    end_ns: int
+    for_s: float = 0.0
+    lookback_s: float = 0.0
+    points: int = 0
+    held_s: float | None = None
+    if_lasting: bool | None = None
+    reason: str = ""
+
+
 class Receiver(_Value, frozen=True):
     """A receiver, whether a route leads to it, and how many ways it has to reach a person (None = not stated)."""
 
@@ -99,6 +123,7 @@ FACTS = (
     _fact("prometheus.config", PrometheusConfig, "intervals, retention and Alertmanagers"),
     _fact("prometheus.names", list[str], "the names of all metrics that Prometheus has"),
     _fact("prometheus.series", list[SeriesResult], "the SLA's questions over their windows"),
+    _fact("prometheus.load_alerts", list[AlertUnderLoad], "what the alerts would have said during the load test"),
     _fact("alertmanager.receivers", list[Receiver], "receivers and the routes to them", "--alertmanager"),
     _fact("alertmanager.status", AlertmanagerStatus, "Alertmanager's own state", "--alertmanager"),
 )
