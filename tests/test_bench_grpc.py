@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,58 @@ def test_every_call_is_answered_and_counted() -> None:
     assert section["tokens"]["output"] is None
     assert outcome.result.clock == "kernel"
     assert outcome.result.stages[0].client.connections_opened <= 4
+
+
+def test_two_workers_share_the_calls(tmp_path: Path) -> None:
+    with serving(oip_methods()) as port:
+        outcome = load(f"grpc://127.0.0.1:{port}", tmp_path, requests=60, streams=4, workers=2)
+    assert errors(outcome) == {"": 60}
+    assert outcome.result.stages[0].client.workers == 2
+    assert sorted(set(outcome.records.columns["number"])) == list(range(60))
+
+
+def test_over_a_unix_socket(tmp_path: Path) -> None:
+    place = f"unix:{tmp_path / 'grpc.sock'}"
+    with serving(oip_methods(), place=place):
+        outcome = load(place, tmp_path)
+    assert errors(outcome) == {"": 20}
+
+
+@contextmanager
+def _tunnels(port: int) -> Iterator[tuple[int, list[bytes]]]:
+    """A proxy that leads every CONNECT to `port`: its own port, and what it was asked."""
+    listening, asked = socket.create_server(("127.0.0.1", 0)), list[bytes]()
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError), source:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += client.recv(65536)
+                asked.append(head.partition(b"\r\n")[0])
+                server = socket.create_connection(("127.0.0.1", port))
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    with listening:
+        yield listening.getsockname()[1], asked
+
+
+def test_a_proxy_opens_a_tunnel_even_without_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(oip_methods()) as port, _tunnels(port) as (proxy, asked):
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy}")
+        outcome = load("grpc://models.example.test:50051", tmp_path)
+    assert errors(outcome) == {"": 20}
+    assert set(asked) == {b"CONNECT models.example.test:50051 HTTP/1.1"}
 
 
 def test_over_tls_with_a_given_authority(tmp_path: Path) -> None:

@@ -135,8 +135,9 @@ def serving(
     tls: tuple[Path, Path] | None = None,
     healthy: bool | None = None,
     workers: int = 8,
+    place: str = "127.0.0.1:0",
 ) -> Iterator[int]:
-    """A grpcio server on loopback; its port. `tls` = (certificate, key); `healthy` adds the health service."""
+    """A grpcio server on loopback (or at `place`); its port. `tls` = (certificate, key); `healthy` adds the health service."""
     pool = futures.ThreadPoolExecutor(max_workers=workers)
     server = grpc.server(pool, options=[("grpc.max_receive_message_length", 64 << 20)])
     server.add_generic_rpc_handlers((_Methods(methods),))
@@ -146,7 +147,7 @@ def serving(
         servicer.set("", word)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     if tls is None:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(place)
     else:
         certificate, key = (path.read_bytes() for path in tls)
         port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
