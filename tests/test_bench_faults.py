@@ -74,6 +74,9 @@ def test_connections_are_reused_or_replaced(server: FaultyServer) -> None:
     again = load(server, "connection_close", requests=5)
     assert server.connections - before == 6
     assert not any(again.records.columns["error"])
+    closing = load(server, "slow_close", requests=5)
+    assert not any(closing.records.columns["error"])
+    assert closing.result.stages[0].client.connections_stale == 3  # then each request got a connection of its own
 
 
 def test_a_refusal_keeps_when_to_come_back_and_older_records_are_read(server: FaultyServer) -> None:

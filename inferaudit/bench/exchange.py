@@ -122,7 +122,8 @@ class Exchange:
                 return
             connection.requests = requests
         refused = reset or connection.ended > 0
-        if is_stale(connection, stamp, refused=refused):
+        never_kept = not self.reuse.worked  # then it is this server's way, however long a busy one takes to close
+        if is_stale(connection, stamp, refused=refused or never_kept):
             self._replace(connection)
             self._open(connection.index, connection.scheduled)
             return

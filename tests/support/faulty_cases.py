@@ -1,5 +1,6 @@
 """Every fault, and every odd but correct answer, of `faulty.py`: name, bytes and what an engine should call it."""
 
+import contextlib
 import gzip
 import json
 import select
@@ -181,6 +182,18 @@ def interim(wire: Wire) -> None:
 def silent_close(wire: Wire) -> None:
     """A keep-alive answer whose connection is then closed unannounced: the next request must open another."""
     wire.stream(ROLE, TOKEN, TOKEN, TOKEN, *TAIL)
+    wire.sock.close()
+
+
+@_fault(None)
+def slow_close(wire: Wire) -> None:
+    """Closed unannounced after each answer, so late that the next request was read and thrown away."""
+    wire.stream(ROLE, TOKEN, TOKEN, TOKEN, *TAIL)
+    wire.pause(0.06)
+    wire.sock.setblocking(False)
+    with contextlib.suppress(OSError):
+        while wire.sock.recv(65536):
+            pass
     wire.sock.close()
 
 

@@ -137,7 +137,10 @@ def serving(
     workers: int = 8,
     place: str = "127.0.0.1:0",
 ) -> Iterator[int]:
-    """A grpcio server on loopback (or at `place`); its port. `tls` = (certificate, key); `healthy` adds the health service."""
+    """A grpcio server on loopback, or at `place`; its port.
+
+    `tls` = (certificate, key); `healthy` adds the health service.
+    """
     pool = futures.ThreadPoolExecutor(max_workers=workers)
     server = grpc.server(pool, options=[("grpc.max_receive_message_length", 64 << 20)])
     server.add_generic_rpc_handlers((_Methods(methods),))
