@@ -19,7 +19,9 @@ def model_served(snapshot: Snapshot) -> Iterator[Judgement]:
     target = snapshot.fact("endpoint.target")
     unlisted = snapshot.error("endpoint.models")
     if unlisted and unlisted.kind is FactErrorKind.OUT_OF_VIEW and (proof := _answered(snapshot)):
-        yield passed(target.subject, f"the list cannot tell; {proof}", Evidence("endpoint.models", None, unlisted.reason))
+        yield passed(
+            target.subject, f"the list cannot tell; {proof}", Evidence("endpoint.models", None, unlisted.reason)
+        )
         return
     served = [model.id for model in snapshot.fact("endpoint.models")]
     if target.model_source != "given":

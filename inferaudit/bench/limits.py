@@ -121,8 +121,8 @@ def is_stale(connection: Connection, stamp: int, *, refused: bool) -> bool:
 
     Only on a connection that had served before and has answered nothing since, and only when nobody can have read the
     request: the kernel refused it (`refused`: a reset answers what arrives at a closed socket, or was never read; or no
-    connection to this server was ever used twice), or the end came within a round trip. Client libraries send such a request again, and so do we, once; it is counted.
-    What dies later died at work.
+    connection to this server was ever used twice), or the end came within a round trip. Client libraries send such a
+    request again, and so do we, once; it is counted. What dies later died at work.
     """
     if connection.buffer or connection.requests < 2:
         return False
