@@ -29,6 +29,8 @@ documentation.
    the shapes that the model's metadata state. For `--api custom`, and where metadata do not say, give `--golden FILE`.
 5. GETs without credentials, where the audit has some: which routes answer all the same.
 6. Only with `--active`: malformed, empty, oversized, unknown-model, unauthorised and cancelled requests, each once.
+7. Only with `--hold 90s` (ten minutes at most): half a body and then nothing, and one long answer, both open side by
+   side for that long at most; the long answer is given up at the end.
 
 Redirects are not followed, nothing is retried, bodies and times are bounded, proxies of the environment are not used.
 

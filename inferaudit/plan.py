@@ -53,7 +53,8 @@ class ManifestsPlan:
 class EndpointPlan:
     """The running service from outside. `url` is the server's base.
 
-    `name` is what findings call it where the URL's own host and port say nothing: behind a port-forward.
+    `name` is what findings call it where the URL's own host and port say nothing: behind a port-forward. `hold_s` is
+    how long requests are held open on purpose, 0 = none is.
     """
 
     url: str
@@ -65,6 +66,7 @@ class EndpointPlan:
     auth: HttpAuth = field(default_factory=HttpAuth)
     timeout_s: float = 30.0
     name: str = ""
+    hold_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Asked:
     gpus_node: str = ""
     dcgm_url: str = ""
     active: bool = False
+    hold_s: float = 0.0
     golden: str = ""
     auth: HttpAuth = field(default_factory=HttpAuth)
     records: str = ""
@@ -69,6 +70,7 @@ def collect_plan(policy: Policy, asked: Asked) -> CollectPlan:
             model=target.model,
             metrics_url=target.metrics_url,
             active=asked.active,
+            hold_s=asked.hold_s,
             golden=asked.golden,
             auth=asked.auth,
         )

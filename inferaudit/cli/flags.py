@@ -38,6 +38,7 @@ class Flags:
     probe_image: o.ProbeImage = ""
     load: o.Load = ""
     active: o.Active = False
+    hold: o.Hold = ""
     replicas: o.Replicas = False
     chaos: o.Chaos = False
     golden: o.Golden = ""

@@ -67,6 +67,14 @@ Active = Annotated[
     bool,
     typer.Option("--active", help="Also send bad requests: malformed, oversized, … each once.", rich_help_panel=LOAD),
 ]
+Hold = Annotated[
+    str,
+    typer.Option(
+        "--hold",
+        help="Also hold two requests open for this long, at most 10m: half a body, and one long answer.",
+        rich_help_panel=LOAD,
+    ),
+]
 Replicas = Annotated[
     bool,
     typer.Option(

@@ -23,6 +23,7 @@ from inferaudit.plan import CollectPlan, HttpAuth
 from inferaudit.planning import Asked, overridden, words
 from inferaudit.policy import Policy, load_policy, with_people
 from inferaudit.slo import parse_slo_flag
+from inferaudit.units import parse_duration_s
 
 DEFAULT_POLICY = Path("inferaudit.yaml")
 
@@ -195,9 +196,18 @@ def _asked(flags: Flags, policy: Policy) -> Asked:
         gpus_node=flags.gpus_node,
         dcgm_url=flags.dcgm,
         active=flags.active,
+        hold_s=_hold_s(flags.hold),
         golden=flags.golden,
         auth=HttpAuth(header_pairs(flags.header_env or ()), flags.api_key_env, flags.ca, flags.insecure),
     )
+
+
+def _hold_s(text: str) -> float:
+    """Seconds to hold requests open; 0 where nothing was asked for."""
+    seconds = parse_duration_s(text) if text else 0.0
+    if text and not 1 <= seconds <= 600:
+        raise UsageError(f"--hold {text!r}: between 1s and 10m")
+    return seconds
 
 
 def header_pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from inferaudit.collect.endpoint_active import probe_actively
 from inferaudit.collect.endpoint_binary import BinaryHttp
 from inferaudit.collect.endpoint_golden import Golden, read_golden, run_golden
+from inferaudit.collect.endpoint_hold import hold_requests
 from inferaudit.collect.endpoint_look import (
     access,
     connection_facts,
@@ -217,6 +218,7 @@ class _Audit:
         facts["endpoint.auth"] = Fact(access(http, profile, plain, self.replies, scrub))
         facts["endpoint.active"] = self._active(asked)
         facts["endpoint.golden"] = self._golden(asked)
+        facts["endpoint.held"] = self._held(asked)
         if rpc is not None:
             return by_method(facts, rpc, profile, standard_health(rpc, profile, scrub), plan.metrics_url)
         return facts
@@ -279,6 +281,17 @@ class _Audit:
             return Fact(probe_actively(asked, bool(self.http.headers), self.plan.metrics_url))
         except CollectError as error:
             return Fact(error=FactError(FactErrorKind.FAILED, str(error), self.place.origin))
+
+    def _held(self, asked: Asked) -> Fact:
+        seconds = self.plan.hold_s
+        if not seconds:
+            error = FactError(FactErrorKind.NOT_ASKED, "no request was held open", "--hold", remedy="--hold 90s")
+            return Fact(error=error)
+        if isinstance(self.http, RpcHttp):
+            reason = "over gRPC no request is held open"
+            return Fact(error=FactError(FactErrorKind.NO_TARGET, reason, "--hold", remedy="--url of its HTTP port"))
+        self.say(f"holding two requests open for at most {seconds:g} s")
+        return Fact(hold_requests(asked, tls_context(self.plan.auth), seconds))
 
     def _golden(self, asked: Asked) -> Fact:
         if self.golden is None:

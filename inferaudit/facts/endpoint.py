@@ -241,6 +241,23 @@ class ActiveProbe(_Value, frozen=True):
     detail: str = ""
 
 
+class HeldRequest(_Value, frozen=True):
+    """One request held open on purpose for at most `limit_s`, and how it ended after `after_s` (both seconds).
+
+    `kind`: ``slow_body`` (half a body, then nothing) or ``long_answer`` (a long text asked for at once). `ended`:
+    ``answer`` (with `status`), ``closed`` by the other side, ``held`` until the time was over, or ``error``.
+    """
+
+    kind: str
+    route: str
+    sent: str
+    limit_s: float
+    ended: str = "error"
+    after_s: float = 0.0
+    status: int | None = None
+    detail: str = ""
+
+
 class GoldenResult(_Value, frozen=True):
     """One golden request and whether its answer was as expected; `passed` None = it was not answered."""
 
@@ -305,5 +322,6 @@ FACTS = (
     _fact("concepts", list[Concept], "which metrics exist by meaning, under the runtime's own names", "--metrics-url"),
     _fact("auth", AuthAnswer, "which routes answer without credentials"),
     _fact("active", list[ActiveProbe], "how bad requests are answered", "--active"),
+    _fact("held", list[HeldRequest], "how long requests that are slow on purpose are borne", "--hold"),
     _fact("golden", list[GoldenResult], "golden requests and whether the answers were as expected", "--golden"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,18 +29,23 @@ def whole(body: bytes, status: str = "200 OK", content_type: str = "application/
 class Replay:
     """Serves `answers` ("GET /path" → bytes, or a function of the request's body); anything else is 404.
 
-    `seen` holds the request lines in order, `heads` the request heads.
+    `seen` holds the request lines in order, `heads` the request heads. A body that stops is waited for
+    `body_timeout_s`, and then answered with `on_body_timeout` and closed.
     """
 
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None) -> None:
         self.answers = dict(answers)
+        self.body_timeout_s = 30.0
+        self.on_body_timeout = b""
         self.seen: list[str] = []
         self.heads: list[str] = []
         self.bodies: list[bytes] = []
         replay = self
 
         class Handler(socketserver.StreamRequestHandler):
-            timeout = 30
+            def setup(self) -> None:
+                self.timeout = replay.body_timeout_s
+                super().setup()
 
             def handle(self) -> None:
                 while replay._one(self.rfile, self.wfile):
@@ -53,7 +59,9 @@ class Replay:
                 """A client that leaves early is part of the tests."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def __enter__(self) -> Replay:
@@ -74,7 +82,11 @@ class Replay:
             head += line
         lines = head.decode("latin-1").split("\r\n")
         length = next((int(x.split(":")[1]) for x in lines if x.lower().startswith("content-length:")), 0)
-        body = rfile.read(length) if length else b""  # type: ignore[attr-defined]
+        try:
+            body = rfile.read(length) if length else b""  # type: ignore[attr-defined]
+        except TimeoutError:
+            wfile.write(self.on_body_timeout)  # type: ignore[attr-defined]
+            return False
         key = " ".join(lines[0].split(" ")[:2])
         self.seen.append(key)
         self.heads.append(head.decode("latin-1"))
