@@ -26,7 +26,8 @@ from inferaudit.model import Fact, Finding, Outcome, Report, Snapshot, Verdict
 from inferaudit.policy import Policy
 from inferaudit.report_file import SCHEMA
 from inferaudit.scorecard import scorecard_section
-from inferaudit.sla import benchmark_of, sla_section
+from inferaudit.sla import benchmark_of
+from inferaudit.sla_table import sla_section
 from inferaudit.trend import Run, run_of, trends_section
 from inferaudit.verdict import decide, reasons
 
@@ -43,7 +44,7 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
     if required and verdict is Verdict.GO:
         verdict = Verdict.INCOMPLETE
     inventory = inventory_section(snapshot, findings)
-    sla = sla_section(snapshot, policy)
+    sla = sla_section(snapshot, policy, findings)
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": verdict.value,

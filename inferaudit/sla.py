@@ -1,4 +1,4 @@
-"""Service level objectives judged over raw request records, and the report's SLA table. Pure.
+"""Service level objectives judged over raw request records. Pure.
 
 Only the sustained stage counts (or the only measured one): never warm-up, burst or overload. A percentile is that of
 the worst rolling 5 minutes, the error rate that of the worst rolling 15; a shorter run prints the window it had. A
@@ -38,7 +38,7 @@ from inferaudit.latency import (
 )
 from inferaudit.model import Outcome, Snapshot
 from inferaudit.policy import Policy
-from inferaudit.slo import KNOWN, Objective
+from inferaudit.slo import Objective
 from inferaudit.stats import batch_means_bounds
 from inferaudit.sustained import FEWEST, Sustained, sustained
 from inferaudit.units import format_duration
@@ -304,57 +304,6 @@ _FROM_ELSEWHERE: dict[str, Callable[[Snapshot, Objective], ObjectiveResult]] = {
     "availability": _availability,
     "freshness": _freshness,
 }
-
-
-def sla_section(snapshot: Snapshot, policy: Policy) -> dict[str, Any]:
-    """The report's ``sla``: every objective, and the usual ones nobody set as ``unknown: no target``."""
-    rows = []
-    for objective in policy.objectives:
-        try:
-            rows.append(_row(_judge(snapshot, objective)))
-        except MissingFactError as error:
-            rows.append(_row(ObjectiveResult(objective, Outcome.UNKNOWN, error.reason)))
-    set_ = {o.dimension for o in policy.objectives}
-    metrics = {o.metric for o in policy.objectives}
-    rows += [_no_target(name) for name in KNOWN if name not in set_ and name.split("_p")[0] not in metrics]
-    budget = next((r for r in rows if r["dimension"] == "availability"), None)
-    return {"objectives": rows, "error_budget": _error_budget(budget)}
-
-
-def _row(result: ObjectiveResult) -> dict[str, Any]:
-    o = result.objective
-    return {
-        "dimension": o.dimension,
-        "target": o.target,
-        "at_most": o.at_most,
-        "unit": o.unit,
-        "observed": result.observed,
-        "interval": list(result.interval) if None not in result.interval else None,
-        "samples": result.samples,
-        "window": result.window,
-        "source": result.source,
-        "outcome": result.outcome.value,
-        "message": result.message,
-        "consequence": o.consequence,
-    }
-
-
-def _no_target(name: str) -> dict[str, Any]:
-    from inferaudit.slo import TEMPLATE, parse_objective
-
-    sample = parse_objective(name, TEMPLATE.get(name, "1"))
-    row = _row(ObjectiveResult(sample, Outcome.UNKNOWN, "no target: give --slo, or slo: in the policy", source=""))
-    return {**row, "target": None, "source": None}
-
-
-def _error_budget(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Minutes of the 30-day budget: allowed, spent and left; None without an availability objective."""
-    if row is None or row["target"] is None:
-        return None
-    allowed = (1 - row["target"]) * 30 * 24 * 60
-    spent = None if row["observed"] is None else (1 - row["observed"]) * 30 * 24 * 60
-    left = None if spent is None else allowed - spent
-    return {"window_days": 30, "allowed_minutes": allowed, "spent_minutes": spent, "left_minutes": left}
 
 
 def _why_none(result: Any, objective: Objective) -> str:

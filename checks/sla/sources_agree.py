@@ -3,15 +3,10 @@ from collections.abc import Iterator
 from inferaudit.api import Evidence, Judgement, Outcome, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.policy import Policy
 from inferaudit.sla import judge_objectives
+from inferaudit.sla_table import QUESTIONS, prometheus_source
 
-_SERIES = {
-    "e2e_p50": "latency_p50",
-    "e2e_p99": "latency_p99",
-    "ttft_p99": "ttft_p99",
-    "itl_p99": "itl_p99",
-    "error_rate": "error_rate",
-}
-_SCALE = {"seconds": 1000.0, "ratio": 1.0}  # to the objective's unit: milliseconds, or a share
+# Rates are not compared: Prometheus tells what arrived; and no load test lasts as long as an availability.
+_COMPARED = frozenset(QUESTIONS) - {"availability", "throughput", "token_throughput"}
 
 
 @check(
@@ -29,24 +24,22 @@ def sources_agree(snapshot: Snapshot) -> Iterator[Judgement]:
     Compared are the rows that both decide: what the load measured with its interval, and Prometheus over its window.
     """
     policy = Policy.model_validate(snapshot.fact("policy"))
-    series = {found.name: found for found in snapshot.fact("prometheus.series")}
     compared = False
-    for judged in judge_objectives(snapshot, [o for o in policy.objectives if o.dimension in _SERIES]):
+    for judged in judge_objectives(snapshot, [o for o in policy.objectives if o.dimension in _COMPARED]):
         objective = judged.objective
-        other = series.get(_SERIES[objective.dimension])
-        if other is None or other.value is None or judged.outcome not in (Outcome.PASS, Outcome.FAIL):
+        other = prometheus_source(snapshot, objective)
+        if other.value is None or judged.outcome not in (Outcome.PASS, Outcome.FAIL):
             continue
         compared = True
-        value = other.value * _SCALE.get(other.unit, 1.0)
-        kept = value <= objective.target if objective.at_most else value >= objective.target
+        kept = other.outcome == Outcome.PASS.value
         words = {True: "holds", False: "is broken"}
-        unit = objective.unit
         said = (
             f"{objective.dimension}: {words[judged.outcome is Outcome.PASS]} in the load test ({judged.message}), "
-            f"{words[kept]} in Prometheus ({value:.4g} {unit} over {other.window_s / 60:g} min)"
+            f"{words[kept]} in Prometheus ({other.value:.4g} {objective.unit} over {other.window})"
         )
+        name = QUESTIONS[objective.dimension]
         seen = Evidence(
-            f"prometheus.series.{other.name}", round(value, 6), f"as the load test, target {objective.target:g}"
+            f"prometheus.series.{name}", round(other.value, 6), f"as the load test, target {objective.target:g}"
         )
         agree = kept == (judged.outcome is Outcome.PASS)
         yield (passed if agree else failed)(judged.subject, said, seen, key=objective.dimension)

@@ -21,9 +21,11 @@ DAYS_30, MINUTES_15, MINUTES_5 = 2_592_000.0, 900.0, 300.0
 _SECONDS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6}
 _QUANTILES = (
     ("latency_p50", "request_duration", 0.5),
+    ("latency_p95", "request_duration", 0.95),
     ("latency_p99", "request_duration", 0.99),
     ("ttft_p99", "ttft", 0.99),
     ("itl_p99", "itl", 0.99),
+    ("tpot_p99", "tpot", 0.99),
 )
 Ask = Callable[[str], Any]
 
@@ -46,7 +48,8 @@ def questions(names: set[str], namespace: str = "") -> list[Question]:
         _errors("availability", DAYS_30, names, namespace, good=True),
         _errors("error_rate", MINUTES_15, names, namespace, good=False),
         *(_quantile(name, concept, q, names, namespace) for name, concept, q in _QUANTILES),
-        _throughput(names, namespace),
+        _rate("throughput", "requests", "requests/s", names, namespace),
+        _rate("token_throughput", "generated_tokens", "tokens/s", names, namespace),
         _waiting(names, namespace),
     ]
 
@@ -123,13 +126,14 @@ def _quantile(name: str, concept: str, q: float, names: set[str], space: str) ->
     return Question(name, "", MINUTES_5, "seconds", reason=f"no histogram of {words} is known here")
 
 
-def _throughput(names: set[str], space: str) -> Question:
-    for entry in _present(names, "requests", space):
-        metric = _first(entry, "requests", names)
-        if metric is not None:
+def _rate(name: str, concept: str, unit: str, names: set[str], space: str) -> Question:
+    for entry in _present(names, concept, space):
+        metric = _first(entry, concept, names)
+        if metric is not None and metric.type == "counter":
             query = f"sum(rate({_selector(metric.name, space)}[5m]))"
-            return Question("throughput", query, MINUTES_5, "requests/s", _selector(metric.name, space))
-    return Question("throughput", "", MINUTES_5, "requests/s", reason="no metric that counts requests is known here")
+            return Question(name, query, MINUTES_5, unit, _selector(metric.name, space))
+    words = concept.replace("_", " ")
+    return Question(name, "", MINUTES_5, unit, reason=f"no metric that counts {words} is known here")
 
 
 def _waiting(names: set[str], space: str) -> Question:

@@ -270,6 +270,30 @@ def measured_at(row: Mapping[str, Any]) -> str:
     return line(", ".join(filter(None, (where, str(row["window"]) if row.get("window") else ""))), 200)
 
 
+def other_source(row: Mapping[str, Any]) -> str:
+    """What the source that does not decide says of an objective, and over what window; a dash where it says nothing."""
+    other = _other(row)
+    if other.get("value") is None:
+        return "–"
+    where = measured_at({**other, "observed": other["value"]})
+    said = f"{quantity(other['value'], row.get('unit'))} ({where})"
+    return f"{said}, disagrees" if row.get("disagreement") else said
+
+
+def why_not_other(row: Mapping[str, Any]) -> str:
+    """Why the other source says nothing, or nothing that decides; empty where it does or there is none."""
+    other = _other(row)
+    if other.get("outcome") in (Outcome.PASS.value, Outcome.FAIL.value) or not other.get("reason"):
+        return ""
+    where = _MEASURED_AT.get(str(other.get("source")), str(other.get("source") or "not stated"))
+    return line(str(other["reason"]) if other.get("value") is not None else f"{where}: {other['reason']}", 400)
+
+
+def _other(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = [s for s in rows(row.get("sources")) if s.get("source") != row.get("source")]
+    return found[0] if found else {}
+
+
 def why_open(row: Mapping[str, Any]) -> str:
     """Why an objective is not met or not decided; empty for one that is met."""
     return line(str(row.get("message") or ""), 400) if row.get("outcome") != Outcome.PASS.value else ""

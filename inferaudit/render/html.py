@@ -77,6 +77,7 @@ def _page(document: d.Document, scale: float) -> str:
             explained=d.explained(document),
             groups=_groups(entries),
             omitted=omitted,
+            shown={entry.finding.fingerprint for entry in (*blocking, *entries)},
             unread=d.unread(document)[: round(100 * scale)],
             objectives=measured[: round(100 * scale)],
             without_target=without[: round(100 * scale)],
@@ -153,7 +154,7 @@ def _environment() -> Environment:
     environment.filters |= {"link": escape.web_link, "prose": prose, "line": escape.line, "evidence": _evidence,
                             "anchor": _anchor,
                             "quantity": d.quantity, "interval": d.interval_text, "value": d.value_text,
-                            "measured_at": d.measured_at,
+                            "measured_at": d.measured_at, "other_source": d.other_source, "why_not": d.why_not_other,
                             "why": d.why_open}  # fmt: skip
     environment.globals |= {"words": d.STATUS_WORDS, "rows": d.rows, "section": d.section}
     return environment

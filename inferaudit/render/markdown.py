@@ -27,6 +27,7 @@ from inferaudit.render._document import (
     measured_at,
     objectives,
     other_reasons,
+    other_source,
     quantity,
     read,
     standing,
@@ -145,7 +146,17 @@ def _sla(document: Document) -> str:
     measured, without = objectives(document)
     if not measured:
         return ""
-    columns = ("", "objective", "target", "measured", "interval", "samples", "where, window", "if broken")
+    columns = (
+        "",
+        "objective",
+        "target",
+        "measured",
+        "interval",
+        "samples",
+        "where, window",
+        "other source",
+        "if broken",
+    )
     head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
     body = [
         "| " + " | ".join((
@@ -156,6 +167,7 @@ def _sla(document: Document) -> str:
             markdown(interval_text(row.get("interval"), row.get("unit")) or "–"),
             markdown(str(row.get("samples") if row.get("samples") is not None else "–")),
             markdown(measured_at(row)),
+            markdown(other_source(row)),
             markdown(str(row.get("consequence") or "–"), 200),
         )) + " |"
         for row in measured[:40]

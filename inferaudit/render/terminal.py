@@ -34,6 +34,7 @@ from inferaudit.render._document import (
     measured_at,
     objectives,
     other_reasons,
+    other_source,
     quantity,
     read,
     standing,
@@ -223,6 +224,10 @@ def _sla(document: Document, width: int) -> RenderableType:
     for head in ("target", "measured", "interval", "samples"):
         table.add_column(head, justify="right", overflow="fold")
     table.add_column("where, window", overflow="fold")
+    other = {str(row.get("dimension") or "–"): said for row in measured if (said := other_source(row)) != "–"}
+    beside = bool(other) and width >= 120
+    if beside:
+        table.add_column("other source", overflow="fold")
     table.add_column("if broken", overflow="fold")
     for row in measured:
         unit = row.get("unit")
@@ -234,10 +239,12 @@ def _sla(document: Document, width: int) -> RenderableType:
             interval_text(row.get("interval"), unit) or "–",
             str(row["samples"]) if row.get("samples") is not None else "–",
             measured_at(row),
+            *([other_source(row)] if beside else []),
             str(row.get("consequence") or "–"),
         )
         table.add_row(Text(sign, style=style), *(Text(line(cell)) for cell in cells))
-    return Group(table, *[note] * bool(without))
+    below = [] if beside or not other else [Text(line(f"other source: {'; '.join(map(' '.join, other.items()))}", 1000))]
+    return Group(table, *below, *[note] * bool(without))
 
 
 def _load(document: Document) -> Iterable[RenderableType]:
@@ -268,7 +275,8 @@ def _cost(document: Document) -> Iterable[RenderableType]:
 def _objective(row: Mapping[str, Any]) -> str:
     unit = row.get("unit")
     target = f"target {quantity(row['target'], unit)}" if row.get("target") is not None else "no target"
-    return line(f"{row.get('dimension') or '–'}: {quantity(row.get('observed'), unit)} ({target})")
+    beside = f"; {other_source(row)}" if other_source(row) != "–" else ""
+    return line(f"{row.get('dimension') or '–'}: {quantity(row.get('observed'), unit)} ({target}){beside}")
 
 
 def _group(group: str, findings: Sequence[Finding], folded: dict[str, tuple[Finding, ...]]) -> Iterable[RenderableType]:
