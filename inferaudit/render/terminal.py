@@ -243,8 +243,8 @@ def _sla(document: Document, width: int) -> RenderableType:
             str(row.get("consequence") or "–"),
         )
         table.add_row(Text(sign, style=style), *(Text(line(cell)) for cell in cells))
-    below = [] if beside or not other else [Text(line(f"other source: {'; '.join(map(' '.join, other.items()))}", 1000))]
-    return Group(table, *below, *[note] * bool(without))
+    beneath = Text(line(f"other source: {'; '.join(map(' '.join, other.items()))}", 1000))
+    return Group(table, *[beneath] * (bool(other) and not beside), *[note] * bool(without))
 
 
 def _load(document: Document) -> Iterable[RenderableType]:
