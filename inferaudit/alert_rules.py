@@ -14,7 +14,7 @@ from typing import Any, Literal
 from inferaudit.errors import UsageError
 from inferaudit.model import Snapshot
 from inferaudit.subjects import object_subject
-from inferaudit.units import parse_duration_s
+from inferaudit.units import parse_duration_s, whole_number
 
 Concern = Literal[
     "latency",
@@ -193,7 +193,8 @@ def _percentile(text: str) -> str:
 
 def is_tail(statistic: str) -> bool:
     """True for the 95th percentile and above."""
-    return statistic.startswith("p") and statistic[1:].replace(".", "", 1).isdigit() and float(statistic[1:]) >= 95
+    number = whole_number(statistic[1:].replace(".", "", 1))
+    return statistic.startswith("p") and number is not None and float(statistic[1:]) >= 95
 
 
 def threshold(expr: str) -> float | None:

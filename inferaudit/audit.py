@@ -210,13 +210,18 @@ def _or_failed(name: str, job: Callable[[], Facts], progress: Progress) -> Facts
         return job()
     except (UsageError, Interrupted):
         raise
-    except CollectError as error:
-        return _failed(name, str(error))
     except Exception as bug:
-        from inferaudit.bug_log import log_bug
+        return _failed(name, _said(name, bug, progress))
 
-        progress(f"{name}: a bug in inferaudit: {type(bug).__name__}; details in {log_bug(bug)}. Please report it.")
-        return _failed(name, f"{name} ended in a bug of inferaudit ({type(bug).__name__})")
+
+def _said(name: str, error: Exception, progress: Progress) -> str:
+    """Why collector `name` failed; a bug of ours is told at once, with the file that holds its traceback."""
+    if isinstance(error, CollectError):
+        return str(error)
+    from inferaudit.bug_log import log_bug
+
+    progress(f"{name}: a bug in inferaudit: {type(error).__name__}; details in {log_bug(error)}. Please report it.")
+    return f"{name} ended in a bug of inferaudit ({type(error).__name__})"
 
 
 _COLLECTOR_WORD = {
@@ -277,8 +282,21 @@ def _chaos(plan: CollectPlan, facts: Facts, stop: threading.Event, progress: Pro
     """After everything else, for it disturbs the service: one pod goes, and the endpoint is watched."""
     from inferaudit.collect.chaos import collect_chaos
 
-    assert plan.chaos is not None  # noqa: S101  # the caller looked
-    return collect_chaos(plan.chaos, facts, stop, progress)
+    chaos = plan.chaos
+    assert chaos is not None  # noqa: S101  # the caller looked
+    try:
+        return collect_chaos(chaos, facts, stop, progress)
+    except (UsageError, Interrupted):
+        raise
+    except Exception as bug:
+        return {"endpoint.degradation": _broken_off(chaos, bug, progress)}
+
+
+def _broken_off(chaos: ChaosPlan, bug: Exception, progress: Progress) -> Fact:
+    """What is known of a deletion that an error broke off: nobody may read that nothing was done."""
+    reason = f"a pod may have been deleted: {chaos.namespace}/{chaos.pod}; {_said('chaos', bug, progress)}"
+    remedy = f"kubectl get pods -n {chaos.namespace}"
+    return Fact(error=FactError(FactErrorKind.FAILED, reason, f"chaos on {chaos.subject}", remedy=remedy))
 
 
 def cut_short(plan: ChaosPlan, *, begun: bool) -> Fact:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferaudit.subjects import object_subject
+from inferaudit.units import whole_number
 
 _NGINX = "nginx.ingress.kubernetes.io/"
 
@@ -99,7 +100,7 @@ def _route(obj: Mapping[str, Any]) -> Canary | None:
 
 def _ingress(obj: Mapping[str, Any]) -> Canary | None:
     notes = (obj.get("metadata") or {}).get("annotations") or {}
-    weight = str(notes.get(f"{_NGINX}canary-weight", ""))
-    if notes.get(f"{_NGINX}canary") != "true" or not weight.isdigit():
+    weight = whole_number(str(notes.get(f"{_NGINX}canary-weight", "")))
+    if notes.get(f"{_NGINX}canary") != "true" or weight is None:
         return None
     return Canary(object_subject(obj), "route", f"metadata.annotations.{_NGINX}canary-weight", float(weight))

@@ -6,6 +6,7 @@ utilisation u = per request / u. Prices in US dollars.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -74,10 +75,12 @@ def cost_figures(
 
     `tokens_per_s` are output tokens. UsageError for a price, a count or a rate that is not above 0.
     """
-    if hourly_usd <= 0 or gpus < 1 or rate_per_s <= 0:
+    if not (0 < hourly_usd < math.inf and gpus >= 1 and 0 < rate_per_s < math.inf):
         raise UsageError("cost takes an hourly price above 0, at least one GPU and a rate above 0 requests per second")
     if not 0 < utilisation <= 1:
         raise UsageError("utilisation lies above 0 and at most 1, for example 0.7")
+    if not all(rate is None or 0 <= rate < math.inf for rate in (tokens_per_s, input_tokens_per_s, goodput_per_s)):
+        raise UsageError("tokens and good requests per second are 0 or more, and finite")
     per_second = hourly_usd * gpus / 3600
     per_request = per_second / rate_per_s
     both = tokens_per_s + input_tokens_per_s if tokens_per_s is not None and input_tokens_per_s is not None else None

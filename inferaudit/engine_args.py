@@ -5,6 +5,7 @@ The names of flags, variables and keys are the registry's (``runtimes/*.yaml``);
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from inferaudit.redact import is_marker
 from inferaudit.runtime_recognition import Recognition, recognise_container
 from inferaudit.runtime_registry import Runtime, SettingConcept, runtime
 from inferaudit.runtime_settings import SettingValue, command_words, read_settings
+from inferaudit.units import whole_number
 
 FROM_SECRET = "<from a Secret>"  # noqa: S105  # says where a value comes from, and is none
 """Stands for the value of a variable that comes from a Secret: it is set, and not known."""
@@ -69,9 +71,10 @@ class Engine:
     def number(self, concept: SettingConcept) -> float | None:
         """What was given for a concern as a number; None when nothing was given or it is no number."""
         try:
-            return float(self.value(concept) or "")
+            number = float(self.value(concept) or "")
         except ValueError:
             return None
+        return number if math.isfinite(number) else None
 
 
 def engine_of(container: Mapping[str, Any], configmaps: Iterable[Mapping[str, Any]] = ()) -> Engine:
@@ -155,9 +158,9 @@ def engine_port(engine: Engine) -> int | None:
         name, equals, value = word.partition("=")
         if name in _PORT_FLAGS and name not in of_grpc:
             text = value if equals else next(iter(engine.words[at + 1 : at + 2]), "")
-            return int(text) if text.isdigit() else None
-    given = [engine.env[name] for name in _PORT_VARIABLES if engine.env.get(name, "").isdigit()]
-    return int(given[0]) if given else None
+            return whole_number(text)
+    given = (whole_number(engine.env.get(name, "")) for name in _PORT_VARIABLES)
+    return next((number for number in given if number is not None), None)
 
 
 def grpc_port(engine: Engine) -> int | None:
@@ -167,8 +170,8 @@ def grpc_port(engine: Engine) -> int | None:
         return None
     given = [flag_value(engine, *setting.flags)] if setting.flags else []
     given += [engine.env.get(name) for name in setting.env]
-    told = next((text for text in given if text and text.isdigit()), None)
-    return int(told) if told else engine.profile.ports.get("grpc")
+    told = (whole_number(text or "") for text in given)
+    return next((number for number in told if number is not None), engine.profile.ports.get("grpc"))
 
 
 def flag_value(engine: Engine, *flags: str) -> str | None:

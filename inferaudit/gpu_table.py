@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inferaudit.errors import UsageError
+from inferaudit.units import whole_number
 
 MIB = 1024 * 1024
 
@@ -146,8 +147,9 @@ def node_gpu(product: str | None, labels: Mapping[str, str]) -> GpuSpec | None:
 
     Google's ``nvidia-tesla-a100`` is the 40 GB board; the 80 GB one has a name of its own.
     """
-    stated = next((labels[name] for name in _MEMORY_LABELS if labels.get(name, "").isdecimal()), None)
-    memory_bytes = int(stated) * MIB if stated else None
+    told = (whole_number(labels.get(name, "")) for name in _MEMORY_LABELS)
+    stated = next((number for number in told if number is not None), None)
+    memory_bytes = None if stated is None else stated * MIB
     if product == "nvidia-tesla-a100" and memory_bytes is None:
         product = "A100-40GB"
     return find_gpu(product, memory_bytes)

@@ -10,6 +10,7 @@ from typing import Any
 
 from inferaudit.engine_args import Engine, engine_of, serving_engines
 from inferaudit.model import Finding, Outcome, Snapshot
+from inferaudit.units import whole_number
 
 _OBSERVABILITY_GROUPS = ("observability", "metrics")
 _FORMATS = (  # what a model's name or path says of its format; the first that is found counts
@@ -68,7 +69,7 @@ def _gpus(snapshot: Snapshot) -> list[dict[str, Any]]:
         for node in _value(snapshot, "cluster.nodes") or ():
             product = node.labels.get("nvidia.com/gpu.product")
             if product and node.name in serving:
-                products[product][node.name] += int(node.labels.get("nvidia.com/gpu.count") or 1)
+                products[product][node.name] += whole_number(node.labels.get("nvidia.com/gpu.count", "")) or 1
     return [
         {"product": product, "count": sum(nodes.values()), "nodes": sorted(nodes)}
         for product, nodes in sorted(products.items())

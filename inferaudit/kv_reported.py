@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inferaudit.exposition import MetricFamily, samples
+from inferaudit.units import whole_number
 
 _TRITON = "nv_trt_llm_kv_cache_block_metrics"
 
@@ -53,7 +54,7 @@ def reported_kv(families: Sequence[MetricFamily]) -> ReportedKv | None:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() and int(text) else None
+    return whole_number(text or "") or None
 
 
 def _share(text: str | None) -> float | None:

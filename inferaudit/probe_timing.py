@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inferaudit.units import whole_number
+
 _HANDLERS = {"httpGet": "http", "tcpSocket": "tcp", "grpc": "grpc", "exec": "exec"}
 
 
@@ -67,8 +69,8 @@ def port_number(container: Mapping[str, Any], port: int | str | None) -> int | N
     """The number behind a probe's or a Service's port; None for a name that the container does not declare."""
     if isinstance(port, int):
         return port
-    if port is not None and str(port).isdigit():
-        return int(port)
+    if port is not None and (number := whole_number(str(port))) is not None:
+        return number
     for declared in container.get("ports") or ():
         if declared.get("name") == port and isinstance(declared.get("containerPort"), int):
             return int(declared["containerPort"])
@@ -92,5 +94,5 @@ def pre_stop_s(container: Mapping[str, Any]) -> float | None:
     for at, word in enumerate(words[:-1]):
         if word.rpartition("/")[2].strip("\"'") == "sleep":
             text = words[at + 1].strip("\"';s")
-            return float(text) if text.replace(".", "", 1).isdigit() else 0.0
+            return float(text) if whole_number(text.replace(".", "", 1)) is not None else 0.0
     return 0.0

@@ -13,6 +13,7 @@ from typing import Any
 
 from inferaudit.entrypoints import is_nginx, notes_of
 from inferaudit.subjects import object_subject
+from inferaudit.units import whole_number
 
 Object = Mapping[str, Any]
 
@@ -79,7 +80,7 @@ def _nginx_retry(ingress: Object) -> Retry:
     words = str(notes.get(f"{_NGINX}proxy-next-upstream") or "error timeout").split()
     tries = str(notes.get(f"{_NGINX}proxy-next-upstream-tries") or _NGINX_TRIES)
     # nginx sends a POST again only when it is told that this does no harm.
-    again = int(tries) - 1 if tries.isdigit() and "non_idempotent" in words and "off" not in words else 0
+    again = (whole_number(tries) or 1) - 1 if "non_idempotent" in words and "off" not in words else 0
     source = f"{_NGINX}proxy-next-upstream"
     return Retry(object_subject(ingress), source, again, _heavy(words), False, source not in notes)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferaudit.subjects import object_subject
+from inferaudit.units import whole_number
 
 _HPA_DOWN_S = 300
 _KEDA_MAX = 100
@@ -107,10 +108,11 @@ def _whole(value: Any, default: int) -> int:
 def pod_count(value: Any, replicas: int, *, up: bool) -> int:
     """A count or a percentage of `replicas`, rounded up or down as the API does for its field."""
     text = str(value)
-    if text.endswith("%") and text[:-1].isdigit():
-        share = int(text[:-1]) * replicas
-        return -(-share // 100) if up else share // 100
-    return int(text) if text.isdigit() else 0
+    number = whole_number(text.removesuffix("%")) or 0
+    if not text.endswith("%"):
+        return number
+    share = number * replicas
+    return -(-share // 100) if up else share // 100
 
 
 def fenceposts(rolling: Mapping[str, Any], replicas: int) -> tuple[int, int]:

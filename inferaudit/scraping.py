@@ -14,6 +14,7 @@ from inferaudit.kube.selectors import selects
 from inferaudit.kube.types import Workload
 from inferaudit.probe_timing import port_number
 from inferaudit.subjects import object_subject
+from inferaudit.units import whole_number
 
 Object = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ def scrapes_of(
         if str(notes.get("prometheus.io/scrape", "")).lower() == "true":
             port = str(notes.get("prometheus.io/port", ""))
             path = str(notes.get("prometheus.io/path") or "/metrics")
-            found.append(Scrape(subject, int(port) if port.isdigit() else None, path, ()))
+            found.append(Scrape(subject, whole_number(port), path, ()))
     return found
 
 

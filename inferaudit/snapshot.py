@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,6 +18,7 @@ import msgspec
 from inferaudit.errors import SnapshotError
 from inferaudit.facts import FactSpec, fact_specs
 from inferaudit.model import Fact, FactError, FactErrorKind, Snapshot, Target
+from inferaudit.whole_file import write_whole
 
 SCHEMA_VERSION = 1
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no clock in the bytes
@@ -29,14 +29,8 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 def dump(snapshot: Snapshot, path: Path) -> None:
     """Write the snapshot to `path`, readable by its owner alone (0600), replacing it whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(to_bytes(snapshot))
-        partial.replace(path)
+        write_whole(path, to_bytes(snapshot), private=True)
     except OSError as error:
         raise SnapshotError(f"cannot write the snapshot {path}: {error.strerror}") from error
 
@@ -120,7 +114,8 @@ def _members(snapshot: Snapshot) -> dict[str, bytes]:
         "duration_s": snapshot.duration_s,
         "interrupted": snapshot.interrupted,
         "target": asdict(snapshot.target),
-        "policy": snapshot.policy,
+        # In the policy's own order, unlike the rest: objectives and waivers are shown as their owner wrote them.
+        "policy": msgspec.Raw(msgspec.json.encode(snapshot.policy)),
         "facts": index,
     }
     return {"snapshot.json": _encode(head), **members}

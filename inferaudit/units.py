@@ -67,6 +67,14 @@ def parse_count(text: str | int) -> int:
     return int(value)
 
 
+def whole_number(text: str) -> int | None:
+    """The number that ASCII digits alone spell, 18 at most; None for any other text.
+
+    ``str.isdigit`` takes ``²``, which ``int`` refuses, and ``int`` takes ``٣``, which no other program does.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
 def format_duration(seconds: float) -> str:
     """Short text of a duration: ``500 ms``, ``2.5 s``, ``43.2 min``, ``24 h``, ``30 d``."""
     for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):

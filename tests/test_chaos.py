@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from inferaudit import audit
 from inferaudit.audit import Interruption, collect
 from inferaudit.collect.chaos import chaos_words, collect_chaos, propose_chaos
 from inferaudit.collect.reach import Surroundings
@@ -254,3 +255,16 @@ def test_a_replica_that_drips_its_answer_has_an_end(place: Place, monkeypatch: p
     asked = ReplicasPlan(place.kubernetes, "statefulset/a/b", "a", ("b-0",), 8000, "http", 1)
     (answer,) = collect_replicas(asked)["endpoint.replicas"].value.answers
     assert answer.error == "the answer was not complete within 1 s"
+
+
+def test_a_bug_ends_no_audit_and_says_that_a_pod_may_be_gone(place: Place) -> None:
+    said: list[str] = []
+    broken = facts(place.url) | {"endpoint.target": Fact("no target at all")}
+    found = audit._chaos(CollectPlan(chaos=place.plan()), broken, threading.Event(), said.append)
+    error = found["endpoint.degradation"].error
+    assert error is not None
+    assert (error.kind, error.remedy) == (FactErrorKind.FAILED, "kubectl get pods -n a")
+    assert error.reason.startswith("a pod may have been deleted: a/b-0; chaos ended in a bug of inferaudit (")
+    log = Path(said[-1].partition("details in ")[2].removesuffix(". Please report it."))
+    assert "Traceback" in log.read_text()
+    log.unlink()

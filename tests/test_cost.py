@@ -102,7 +102,17 @@ def test_cost_scales_with_gpus_and_against_rate(hourly: float, gpus: int, rate: 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"hourly_usd": 0}, {"gpus": 0}, {"rate_per_s": 0}, {"utilisation": 0}, {"utilisation": 1.1}]
+    "wrong",
+    [
+        *({name: value} for name in ("hourly_usd", "rate_per_s") for value in (0, -1, math.nan, math.inf)),
+        *({"utilisation": value} for value in (0, 1.1, math.nan)),
+        *(
+            {name: value}
+            for name in ("tokens_per_s", "input_tokens_per_s", "goodput_per_s")
+            for value in (-1, math.nan)
+        ),
+        {"gpus": 0},
+    ],
 )
 def test_what_has_no_cost(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):

@@ -8,7 +8,8 @@ import pytest
 
 from inferaudit.facts.endpoint import ServedModel
 from inferaudit.facts.kubernetes import Workload
-from inferaudit.inventory import gpus_held, inventory_section
+from inferaudit.inventory import gpus_held, inventory_section, target_section
+from inferaudit.kube.types import Node
 from inferaudit.model import Fact, Snapshot, Target
 
 
@@ -79,3 +80,11 @@ def test_gpus_are_those_the_workload_asks_for_before_those_seen() -> None:
     assert gpus_held(snapshot(workload=workload), seen) == 6
     assert gpus_held(snapshot(), seen) == 8
     assert gpus_held(snapshot(), {"gpus": []}) is None
+
+
+@pytest.mark.parametrize(("label", "count"), [("8", 8), ("²", 1), ("many", 1), ("9" * 5000, 1)])
+def test_a_node_that_does_not_number_its_gpus_has_one(label: str, count: int) -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-L4", "nvidia.com/gpu.count": label}
+    node = Node(name="n", labels=labels, capacity={}, allocatable={}, conditions=[])
+    seen = snapshot(cluster__nodes=[node], workload__pods=[{"spec": {"nodeName": "n"}}])
+    assert [gpu["count"] for gpu in target_section(seen)["gpus"]] == [count]

@@ -8,8 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferaudit.alert_rules import is_tail
+from inferaudit.canaries import canaries_of
+from inferaudit.engine_args import engine_of, engine_port, grpc_port
 from inferaudit.errors import UsageError
-from inferaudit.units import format_duration, parse_count, parse_duration_s, parse_rate_per_s, parse_ratio
+from inferaudit.gpu_table import node_gpu
+from inferaudit.probe_timing import port_number, pre_stop_s
+from inferaudit.resilience import retries_of
+from inferaudit.scaling import pod_count
+from inferaudit.units import (
+    format_duration,
+    parse_count,
+    parse_duration_s,
+    parse_rate_per_s,
+    parse_ratio,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +76,41 @@ def test_no_text_crashes_a_parser(text: str) -> None:
 @given(st.floats(min_value=0.001, max_value=1e7))
 def test_a_formatted_duration_reads_back(seconds: float) -> None:
     assert parse_duration_s(format_duration(seconds).replace(" ", "")) == pytest.approx(seconds, rel=1e-3)
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("007", 7), ("9" * 18, 10**18 - 1)])
+def test_ascii_digits_are_a_number(text: str, number: int) -> None:
+    assert whole_number(text) == number
+
+
+NO_NUMBERS = ("²", "1²", "٣", "9" * 5000, "", "-1", "+1", " 1", "1_0", "1.0")
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_what_others_do_not_read_as_a_number_is_none(text: str) -> None:
+    """``int`` refuses some of what ``isdigit`` takes, and takes some that Kubernetes refuses."""
+    assert whole_number(text) is None
+    assert pod_count(text, 4, up=True) == 0
+    assert pod_count(f"{text}%", 4, up=True) == 0
+    assert port_number({}, text) is None
+    assert not is_tail(f"p{text}")
+    ingress = {
+        "kind": "Ingress", "apiVersion": "networking.k8s.io/v1",
+        "metadata": {"name": "i", "namespace": "n", "annotations": {
+            "nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": text,
+            "nginx.ingress.kubernetes.io/proxy-next-upstream": "error non_idempotent",
+            "nginx.ingress.kubernetes.io/proxy-next-upstream-tries": text or "x"}},
+    }  # fmt: skip
+    assert canaries_of([ingress]) == []
+    assert [retry.attempts for retry in retries_of([ingress], [], [], [])] == [0]
+    assert node_gpu("nvidia-tesla-a100", {"nvidia.com/gpu.memory": text}) == node_gpu("nvidia-tesla-a100", {})
+    env = [{"name": name, "value": text} for name in ("PORT", "VLLM_PORT", "GRPC_PORT")]
+    engine = engine_of({"image": "vllm/vllm-openai:v0.32.0", "args": ["--port", text], "env": env})
+    assert engine_port(engine) is None
+    assert grpc_port(engine) == engine.profile.ports.get("grpc")
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "9" * 5000, "soon"])
+def test_a_hook_whose_length_cannot_be_read_sleeps_no_time_known(text: str) -> None:
+    hook = {"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", f"sleep {text}"]}}}}
+    assert pre_stop_s(hook) == 0.0

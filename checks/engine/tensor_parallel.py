@@ -4,6 +4,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 from inferaudit.engine_args import flag_value, serving_engines
 from inferaudit.kube.types import Workload
 from inferaudit.kube.workloads import pod_gpus, worker_templates
+from inferaudit.units import whole_number
 
 
 @check(
@@ -40,11 +41,12 @@ def tensor_parallel(snapshot: Snapshot) -> Iterator[Judgement]:
             continue
         tensor = engine.number("tensor_parallel") if setting else float(known.default)
         pipeline = engine.number("pipeline_parallel") or 1
-        data = flag_value(engine, "--data-parallel-size", "-dp", "--dp-size") or "1"
-        if tensor is None or not data.isdigit():
-            yield unknown(subject, f"{setting.source if setting else 'data parallel'}: not a number", seen)
+        data = whole_number(flag_value(engine, "--data-parallel-size", "-dp", "--dp-size") or "1")
+        if tensor is None or data is None:
+            wrong = setting.source if setting and tensor is None else "data parallel"
+            yield unknown(subject, f"{wrong}: not a number", seen)
             continue
-        ranks = int(tensor * pipeline * int(data))
+        ranks = int(tensor * pipeline * data)
         if ranks > gpus:
             yield failed(subject, f"{ranks} ranks on {gpus} GPU{'s' * (gpus > 1)}: it cannot start", seen)
         elif ranks < gpus:

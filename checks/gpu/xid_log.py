@@ -70,7 +70,7 @@ def xid_log(
         apart += site.besides(xid for _, xid, _ in events)
         words = Evidence("gpu.kernel_log.events", [w for _, _, w in events][:20], [])
         if hardware:
-            said = f"{', '.join(dict.fromkeys(w for _, _, w in hardware))}, in {log.period}"
+            said = f"{', '.join(dict.fromkeys(w for _, _, w in hardware))}, in {log.judged(lookback_h * 3600)}"
             yield failed(subject, said, words, seen, cause=("gpu-xid-hardware", hardware[0][0]) if watched else None)
         elif open_ones:
             said = f"to be investigated: {', '.join(dict.fromkeys(w for _, _, w in open_ones))}{apart}"
@@ -81,7 +81,7 @@ def xid_log(
             said = f"the log goes back {duration(log.reach_s or 0.0)} only: older lines were overwritten{apart}"
             yield unknown(subject, said, words, seen)
         else:
-            yield passed(subject, f"no hardware fault in {log.period}{apart}", words, seen)
+            yield passed(subject, f"no hardware fault in {log.judged(lookback_h * 3600)}{apart}", words, seen)
 
 
 def _bad_status(condition: NodeCondition) -> str:

@@ -8,6 +8,7 @@ from inferaudit.entrypoints import port_behind
 from inferaudit.kube.types import Workload
 from inferaudit.scraping import Scrape, scrapes_of
 from inferaudit.subjects import object_subject
+from inferaudit.units import whole_number
 
 
 @check(
@@ -82,7 +83,11 @@ def _opened(containers: list[Any], engines: list[Engine]) -> set[int]:
     own = {port for engine in engines for port in (engine_port(engine), *engine.profile.ports.values())}
     told = [flag_value(engine, "--metrics-port", "--prometheus-port") for engine in engines]
     told += [value for engine in engines for name, value in engine.env.items() if name.endswith("_PORT")]
-    return declared | {port for port in own if port is not None} | {int(t) for t in told if t and t.isdigit()}
+    return (
+        declared
+        | {port for port in own if port is not None}
+        | {number for text in told if (number := whole_number(text or "")) is not None}
+    )
 
 
 def _at_a_port(scrape: Scrape, opened: set[int]) -> Scrape:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 from inferaudit.kube.quantity import gpu_quantities
 from inferaudit.placement import gpu_product, wanted_nodes
+from inferaudit.units import whole_number
 
 
 @check(
@@ -26,10 +27,10 @@ def gpu_allocatable(snapshot: Snapshot) -> Iterator[Judgement]:
         for name in sorted(gpu_quantities(node.capacity)):
             capacity = gpu_quantities(node.capacity).get(name, 0)
             allocatable = gpu_quantities(node.allocatable).get(name, 0)
-            label = node.labels.get("nvidia.com/gpu.count", "") if name == "nvidia.com/gpu" else ""
-            replicas = node.labels.get("nvidia.com/gpu.replicas", "1")
+            label = whole_number(node.labels.get("nvidia.com/gpu.count", "")) if name == "nvidia.com/gpu" else None
+            replicas = whole_number(node.labels.get("nvidia.com/gpu.replicas", "1"))
             whole = node.labels.get("nvidia.com/mig.strategy") != "single" or "-MIG-" not in (gpu_product(node) or "")
-            stated = int(label) * int(replicas) if label.isdigit() and replicas.isdigit() and whole else capacity
+            stated = label * replicas if label is not None and replicas is not None and whole else capacity
             seen = Evidence(f'status.allocatable."{name}"', allocatable, max(capacity, stated))
             if allocatable < capacity:
                 yield failed(

@@ -7,9 +7,11 @@ A verb is a module of this package with a Typer app called ``app``; only the one
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -101,6 +103,7 @@ def _root(
 
 def main() -> None:
     """Run, and leave with the right code: nobody sees a traceback, a bug of ours leaves a log file."""
+    _safe_surroundings()
     try:
         app()
     except SystemExit as leaving:
@@ -116,15 +119,39 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("interrupted")
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our stdout went away (`| head`): not an error, and nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        from inferaudit.bug_log import log_bug
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _report_bug(error)
+        from inferaudit.cli.outputs import drop_stdout
 
-        _say(f"error: a bug in inferaudit: {type(error).__name__}; details in {log_bug(error)}. Please report it.")
-        sys.exit(70)
+        drop_stdout()
+        _say(f"error: cannot write: {error.strerror}")
+        sys.exit(2)
+    except Exception as error:
+        _report_bug(error)
+
+
+def _safe_surroundings() -> None:
+    """Closed streams (``>&-``) swallow what is said there; a locale without our signs gets question marks.
+
+    Sizes that are no numbers go: libraries read them, and some would end there.
+    """
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "0").isdecimal():
+            del os.environ[name]
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # as long as we run
+        elif stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
+def _report_bug(error: Exception) -> NoReturn:
+    from inferaudit.bug_log import log_bug
+
+    _say(f"error: a bug in inferaudit: {type(error).__name__}; details in {log_bug(error)}. Please report it.")
+    sys.exit(70)
 
 
 def _leave_now(code: int) -> NoReturn:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from inferaudit.cli.outputs import write_text
+from inferaudit.cli.outputs import print_text, write_text
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.plan import HttpAuth, Limits, LoadPlan, StagePlan
@@ -233,7 +233,7 @@ def _deliver(
         else:
             text = terminal(section, judged)
         if path is None:
-            sys.stdout.write(text)
+            print_text(text, people=name == "terminal")
         else:
             write_text(path, text)
     code = exit_code(section, judged) if signalled is None else 128 + signalled

@@ -73,7 +73,8 @@ def demo(
             flags = Flags(manifests=[str(manifests)], yes=True)
             collected = gather(flags, policy, reporter)
     dump(collected.snapshot, folder / "snapshot")
-    report = audit_report(load_catalog(), load_snapshot(folder / "snapshot"), policy)
+    seen = load_snapshot(folder / "snapshot")
+    report = audit_report(load_catalog(), seen, Policy.model_validate(seen.policy))
     files = {"html": "html", "json": "json", "markdown": "md", "junit": "xml", "sarif": "sarif", "csv": "csv"}
     deliver(
         report,

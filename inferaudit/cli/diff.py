@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,7 +72,7 @@ def _outputs(values: Sequence[str] | None) -> list[tuple[str, Path | None]]:
 def _deliver(found: Diff, outputs: Sequence[tuple[str, Path | None]]) -> None:
     import msgspec
 
-    from inferaudit.cli.outputs import write_text
+    from inferaudit.cli.outputs import print_text, write_text
 
     for name, path in outputs:
         if name == "json":
@@ -81,7 +80,7 @@ def _deliver(found: Diff, outputs: Sequence[tuple[str, Path | None]]) -> None:
         else:
             text = "\n".join(_markdown(found) if name == "markdown" else _terminal(found)) + "\n"
         if path is None:
-            sys.stdout.write(text)
+            print_text(text, people=name == "terminal")
         else:
             write_text(path, text)
 

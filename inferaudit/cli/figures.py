@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from inferaudit.cli import options as o
+from inferaudit.cli.outputs import print_text, write_text
 from inferaudit.errors import UsageError
 
 FiguresOutput = Annotated[
@@ -28,14 +28,12 @@ def deliver_figures(values: Sequence[str] | None, figures: Mapping[str, Any], li
             raise UsageError(f"-o {value!r}: json, json=PATH or terminal")
         text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n" if name == "json" else _table(lines)
         if path and path != "-":
-            from inferaudit.cli.outputs import write_text
-
             write_text(Path(path), text)
             continue
         stdout += 1
         if stdout > 1:
             raise UsageError("two outputs on stdout; give all but one a path")
-        sys.stdout.write(text)
+        print_text(text, people=name == "terminal")
 
 
 def _table(lines: Sequence[tuple[str, str]]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -225,9 +224,9 @@ def attestation(
 
 
 def _write(text: str, path: Path | None) -> None:
-    if path is None or str(path) == "-":
-        sys.stdout.write(text)
-        return
-    from inferaudit.cli.outputs import write_text
+    from inferaudit.cli.outputs import print_text, write_text
 
+    if path is None or str(path) == "-":
+        print_text(text, people=False)
+        return
     write_text(path, text)

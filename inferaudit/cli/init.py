@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +38,7 @@ def init(
     Without a target it writes the template. Objectives are proposed, not measured: settle them with the owner.
     """
     from inferaudit.cli.flags import Flags
-    from inferaudit.cli.outputs import write_text
+    from inferaudit.cli.outputs import print_text, write_text
     from inferaudit.cli.progress import Reporter
     from inferaudit.cli.session import effective_policy, gather
     from inferaudit.errors import UsageError
@@ -71,7 +70,7 @@ def init(
         snapshot = gather(flags, effective_policy(flags, reporter), reporter).snapshot
     text = propose_policy(snapshot)
     if path is None:
-        sys.stdout.write(text)
+        print_text(text, people=False)
     else:
         write_text(path, text)
         reporter.note(f"wrote {path}; read it, set the objectives, then: inferaudit run -f {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from inferaudit.errors import UsageError
 from inferaudit.model import Report, Verdict
+from inferaudit.units import whole_number
+from inferaudit.whole_file import write_whole
 
 EXIT_CODES = {Verdict.GO: 0, Verdict.NO_GO: 1, Verdict.INCOMPLETE: 3}
 
@@ -44,25 +47,48 @@ def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") ->
 
 
 def deliver(report: Report, outputs: Sequence[Output]) -> None:
-    """Render and write every output; a file is replaced whole or not at all."""
+    """Render and write every output, files first; a file is replaced whole or not at all."""
     from inferaudit.render import render
 
-    for output in outputs:
+    for output in sorted(outputs, key=lambda output: output.path is None):
         if output.path is None:
             text = render(report, output.format, width=_width(), color=_color(), unicode=_unicode())
-            sys.stdout.write(text if text.endswith("\n") else text + "\n")
-            sys.stdout.flush()
+            print_text(text if text.endswith("\n") else text + "\n", people=output.format == "terminal")
             continue
         write_text(output.path, render(report, output.format))
 
 
+def print_text(text: str, *, people: bool) -> None:
+    """Write to stdout; UTF-8 whatever the locale, unless it is for `people` to read there.
+
+    A reader who has seen enough (``| head``) is no error, and changes no exit code. UsageError for a full disk.
+    """
+    try:
+        if people:
+            sys.stdout.write(text)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_stdout()
+    except OSError as error:
+        drop_stdout()
+        raise UsageError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def drop_stdout() -> None:
+    """What is still to be written goes nowhere, at the interpreter's end as well."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, folders made; :class:`UsageError` when the system refuses."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
+        write_whole(path, text.encode("utf-8"))
+    except BrokenPipeError:
+        return  # a pipe whose reader has seen enough
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
@@ -75,8 +101,7 @@ def verdict_line(report: Report) -> str:
 
 
 def _width() -> int:
-    columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdigit() and int(columns) else shutil.get_terminal_size((100, 24)).columns
+    return whole_number(os.environ.get("COLUMNS", "")) or shutil.get_terminal_size((100, 24)).columns
 
 
 def _unicode() -> bool:

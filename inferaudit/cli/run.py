@@ -27,6 +27,7 @@ def run(flags: RunFlags) -> None:
     from inferaudit.cli.session import baseline_facts, catalog_for, effective_policy, gather, judge_flags, with_history
     from inferaudit.escape import line
     from inferaudit.history import store_report
+    from inferaudit.policy import Policy
     from inferaudit.report import audit_report
     from inferaudit.snapshot import dump
     from inferaudit.snapshot import load as load_snapshot
@@ -44,7 +45,7 @@ def run(flags: RunFlags) -> None:
         kept = flags.snapshot or Path(folder) / "snapshot"
         dump(with_history(collected.snapshot, policy, flags.store), kept)
         seen = load_snapshot(kept)
-    report = audit_report(catalog, seen, policy)
+    report = audit_report(catalog, seen, Policy.model_validate(seen.policy))
     deliver(report, outputs)
     if flags.store:
         store_report(report, "" if flags.store == "default" else flags.store)

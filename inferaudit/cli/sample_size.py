@@ -13,11 +13,17 @@ app = typer.Typer(add_completion=False)
 
 @app.command("sample-size")
 def sample_size(
-    baseline: Annotated[float, typer.Option("--baseline", help="Share in arm A, 0 to 1, for example 0.10.")],
+    baseline: Annotated[
+        float, typer.Option("--baseline", help="Share in arm A, 0 to 1, for example 0.10; with --sd its mean.")
+    ],
     lift: Annotated[float, typer.Option("--lift", help="The change worth seeing, for example 0.01.")],
     relative: Annotated[
         bool | None,
         typer.Option("--relative/--absolute", help="Is the lift a share of the baseline, or points added to it?"),
+    ] = None,
+    sd: Annotated[
+        float | None,
+        typer.Option("--sd", help="Standard deviation of one request: two means instead of two shares."),
     ] = None,
     power: Annotated[float, typer.Option("--power", help="Chance of seeing it when it is there.")] = 0.8,
     alpha: Annotated[float, typer.Option("--alpha", help="Chance of seeing it when it is not.")] = 0.05,
@@ -27,25 +33,30 @@ def sample_size(
     ] = None,
     output: FiguresOutput = None,
 ) -> None:
-    """Requests an A/B test needs, by the two-proportion formula; no rule of thumb.
+    """Requests an A/B test needs, by the formula for two proportions, or for two means; no rule of thumb.
 
-    Example: inferaudit sample-size --baseline 0.10 --lift 0.01 --relative
+    Examples: inferaudit sample-size --baseline 0.10 --lift 0.01 --relative
+
+    inferaudit sample-size --baseline 420 --lift -0.05 --relative --sd 180   (a mean of 420 ms, 5 % less)
     """
     from inferaudit.cli.figures import deliver_figures
     from inferaudit.errors import UsageError
-    from inferaudit.stats import days_needed, sample_size_proportions
+    from inferaudit.stats import days_needed, sample_size_means, sample_size_proportions
 
     if relative is None:
         raise UsageError(
             f"say --relative (from {baseline:g} to {baseline * (1 + lift):g}) "
             f"or --absolute (from {baseline:g} to {baseline + lift:g}): they differ a hundredfold"
         )
+    target = baseline * (1 + lift) if relative else baseline + lift
     try:
-        per_arm = sample_size_proportions(baseline, lift, relative=relative, power=power, alpha=alpha, sides=sides)
+        if sd is None:
+            per_arm = sample_size_proportions(baseline, lift, relative=relative, power=power, alpha=alpha, sides=sides)
+        else:
+            per_arm = sample_size_means(sd, target - baseline, power=power, alpha=alpha, sides=sides)
         days = None if per_day is None else max(7, days_needed(2 * per_arm, per_day))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    target = baseline * (1 + lift) if relative else baseline + lift
     figures = {
         "per_arm": per_arm,
         "total": 2 * per_arm,
@@ -54,6 +65,7 @@ def sample_size(
             "baseline": baseline,
             "target": target,
             "relative": relative,
+            "sd": sd,
             "power": power,
             "alpha": alpha,
             "sides": sides,

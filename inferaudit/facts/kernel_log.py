@@ -50,6 +50,12 @@ class KernelLog(msgspec.Struct, frozen=True, kw_only=True):
         start = ", since the node started" if self.whole_boot else ""
         return f"{duration(self.reach_s or 0.0)} of {self.source}{start}"
 
+    def judged(self, lookback_s: float) -> str:
+        """What of it was judged, in words: the look-back where it goes further, else all of it."""
+        if (self.reach_s or 0.0) > lookback_s:
+            return f"the last {duration(lookback_s)} of {self.source}"
+        return self.period
+
 
 def duration(seconds: float) -> str:
     """``3.2 h``, ``12 min`` or ``40 s``."""
