@@ -67,6 +67,8 @@ def judge_concept(
         seen = Evidence(f"prometheus.series[{series}].value", other.value, "a value")
         yield _say(Outcome.PASS, subject, f"Prometheus tells {what}, if not by the server's own metrics", seen)
         return
+    if series and (found is None or found.name is None or (types and found.type not in types)):
+        snapshot.require_read("prometheus.series")  # a gateway's metrics may be among them
     wanted = " or ".join(found.candidates) if found is not None else what
     if runtime.name == "unknown" and (found is None or found.name is None):
         seen = Evidence(f"endpoint.concepts[{concept}]", None, wanted)

@@ -20,6 +20,7 @@ from inferaudit.checklist_rows import completed, unknown_rows
 from inferaudit.errors import CheckBugError, InferauditError, MissingFactError, PolicyError
 from inferaudit.facts import fact_specs
 from inferaudit.model import (
+    UNREAD,
     Check,
     Evidence,
     Fact,
@@ -39,7 +40,6 @@ from inferaudit.policy import Policy
 from inferaudit.void_promises import attestation_judgements, waiver_judgements
 
 _SAID_SOMETHING = (Outcome.PASS, Outcome.FAIL)
-UNREAD = (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)

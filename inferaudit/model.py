@@ -89,6 +89,9 @@ class FactErrorKind(StrEnum):
     INTERRUPTED = "interrupted"  # stopped by Ctrl-C or SIGTERM before it was read
 
 
+UNREAD = (FactErrorKind.DENIED, FactErrorKind.FAILED, FactErrorKind.INTERRUPTED)  # it is there to be read, and was not
+
+
 @dataclass(frozen=True, slots=True)
 class FactError:
     """Why a fact was not collected.
@@ -159,6 +162,20 @@ class Snapshot:
         if fact is None:
             return FactError(FactErrorKind.OUT_OF_VIEW, "was not collected", source=f"fact {name}")
         return fact.error
+
+    def unread(self, name: str) -> FactError | None:
+        """Why a fact that could be had was not read (refused, failed, interrupted); None otherwise."""
+        error = self.error(name)
+        return error if error is not None and error.kind in UNREAD else None
+
+    def require_read(self, *names: str) -> None:
+        """Raise :class:`MissingFactError` where one of these facts could be had and was not read.
+
+        For the branch of a check that answers by what is absent: what nobody may read may hold it.
+        """
+        for name in names:
+            if self.unread(name) is not None:
+                self.fact(name)
 
 
 @dataclass(frozen=True, slots=True)

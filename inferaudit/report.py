@@ -20,9 +20,9 @@ from inferaudit.catalog import Catalog
 from inferaudit.checklist_rows import checklist_section, unattested
 from inferaudit.cost import cost_section
 from inferaudit.decisions import decisions_section, governance_section
-from inferaudit.evaluate import UNREAD, Selection, evaluate
+from inferaudit.evaluate import Selection, evaluate
 from inferaudit.inventory import gpus_held, inventory_section, models_found, target_section
-from inferaudit.model import Fact, Finding, Outcome, Report, Snapshot, Verdict
+from inferaudit.model import UNREAD, Fact, Finding, Outcome, Report, Snapshot, Verdict
 from inferaudit.policy import Policy
 from inferaudit.report_file import SCHEMA
 from inferaudit.scorecard import scorecard_section

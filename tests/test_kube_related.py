@@ -61,6 +61,15 @@ def test_services_by_selector() -> None:
     assert named(found.services) == ["chat"]
 
 
+def test_argo_rollouts_narrows_its_services_to_a_revision() -> None:
+    hashed = {"app": "chat", "rollouts-pod-template-hash": "7d9c"}
+    found = around(
+        obj(k.SERVICE, "chat-canary", {"selector": hashed}),
+        obj(k.SERVICE, "other-canary", {"selector": {**hashed, "app": "other"}}),
+    )
+    assert named(found.services) == ["chat", "chat-canary"]
+
+
 def rules(name: str) -> dict[str, Any]:
     return {"rules": [{"http": {"paths": [{"path": "/", "backend": {"service": {"name": name}}}]}}]}
 

@@ -45,6 +45,7 @@ def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
             text = f"{scaler.maximum} replicas are its maximum, {fits} pods fit now, and {grown} may add nodes"
             yield unknown(scaler.subject, f"{text}: how many, is not in view", have)
         elif fits < scaler.maximum * workload.pods_per_replica:
+            snapshot.require_read("cluster.crds")
             text = f"{scaler.maximum} replicas are its maximum and {fits} pods fit"
             yield failed(scaler.subject, text, have, cause=nowhere(workload, nodes))
         elif hard and min(hard) < needed:

@@ -31,6 +31,8 @@ def stabilization(snapshot: Snapshot) -> Iterator[Judgement]:
     names = [c for c in snapshot.fact("workload.containers") if c["serving"]]
     budgets = {c["name"]: (startup_budget(c) or (None, None))[1] for c in names}
     starts = [s for c in names if (s := measured_start_s(pods, c["name"], budgets[c["name"]]))]
+    if scalers and not starts:
+        snapshot.require_read("workload.pods")
     for scaler in scalers:
         needed, source = max(starts) if starts else (300.0, "no start was measured")
         needed = max(needed, 0.0)

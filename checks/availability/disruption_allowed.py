@@ -27,6 +27,8 @@ def disruption_allowed(snapshot: Snapshot) -> Iterator[Judgement]:
             allowed = replicas - pod_count(spec["minAvailable"], replicas, up=True)
         else:
             allowed = pod_count(spec.get("maxUnavailable", 0), replicas, up=True)
+        if spec.get("maxUnavailable") not in (0, "0%") and spec.get("minAvailable") != "100%":
+            snapshot.require_read("service.autoscalers")  # how many replicas there are is theirs to say
         stated = {name: spec[name] for name in ("minAvailable", "maxUnavailable") if name in spec}
         seen = Evidence("spec", stated, f"room for one of {replicas}")
         now = status.get("disruptionsAllowed")

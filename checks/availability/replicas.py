@@ -26,7 +26,9 @@ def replicas(snapshot: Snapshot, *, minimum: int = 2) -> Iterator[Judgement]:
     seen = Evidence(source, count, f">= {minimum}")
     if workload.kind == "Pod":
         yield failed(workload.subject, "is a bare pod: nothing makes it anew", seen)
-    elif count is None:
+        return
+    snapshot.require_read("service.autoscalers")
+    if count is None:
         yield not_applicable(workload.subject, f"a {workload.kind} has no number of replicas", seen)
     elif count < minimum:
         yield failed(subject, f"{count} replica{'s' * (count != 1)} by {source}", seen)

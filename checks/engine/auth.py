@@ -40,7 +40,11 @@ def auth(snapshot: Snapshot) -> Iterator[Judgement]:
         elif mesh:
             shown = Evidence("AuthorizationPolicy", mesh, "who may call")
             yield passed(subject, f"{mesh[0]} has the mesh ask who calls", shown)
-        elif known.default == "on" and not setting:
+        elif setting is None and known.default == "on":
+            snapshot.require_read("service.configmaps")
             yield passed(subject, f"{engine.title} asks for a token by default", seen)
         else:
+            snapshot.require_read(name)  # the mesh may ask who calls
+            if setting is None:
+                snapshot.require_read("service.configmaps")
             yield failed(subject, f"{engine.title} answers whoever reaches its port", seen)

@@ -25,6 +25,8 @@ def batch_size(snapshot: Snapshot) -> Iterator[Judgement]:
         subject = container["subject"]
         setting = engine.settings.get("batch_size") or engine.settings.get("token_budget")
         known = engine.profile.settings.get("batch_size")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence(
             setting.source if setting else "args", setting.value if setting else None, "a number of your own"
         )

@@ -27,6 +27,8 @@ def batching(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         profile, size = engine.profile, engine.settings.get("batch_size")
+        if size is None:
+            snapshot.require_read("service.configmaps")
         number = engine.number("batch_size")
         known = profile.settings["batch_size"].config if "batch_size" in profile.settings else ()
         switched = re.search(r"(dynamic|sequence)_batching", " ".join(engine.files.values()))

@@ -39,4 +39,5 @@ def dev_mode(snapshot: Snapshot) -> Iterator[Judgement]:
         if found:
             yield failed(subject, f"runs with {', '.join(sorted(found))}", seen)
         else:
+            snapshot.require_read("service.configmaps")
             yield passed(subject, "no development switch is on", seen)

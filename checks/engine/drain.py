@@ -21,6 +21,8 @@ def drain(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("drain"), engine.profile.settings.get("drain")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seconds = engine.number("drain")
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "more than 0 s")
         if not engine.known or known is None:

@@ -28,6 +28,8 @@ def fit(snapshot: Snapshot) -> Iterator[Judgement]:
             "image, command", engine.recognition.evidence or container.get("image"), "a runtime made for production"
         )
         if not engine.known:
+            snapshot.require_read("service.configmaps")  # what it runs may be named there
+        if not engine.known:
             yield not_applicable(subject, "the runtime is not recognised", seen)
         elif not fit.production:
             yield failed(subject, f"{engine.title} is not made for this: {fit.unfit}", seen)

@@ -22,6 +22,8 @@ def gpu_memory_fraction(snapshot: Snapshot, *, minimum: float = 0.5, maximum: fl
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("gpu_memory_fraction"), engine.profile.settings.get("gpu_memory_fraction")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         share = engine.number("gpu_memory_fraction")
         seen = Evidence(setting.source if setting else "args", share, f"{minimum:g} to {maximum:g}")
         if not container["gpus"] or known is None or "share of total" not in known.unit:

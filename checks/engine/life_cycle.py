@@ -24,6 +24,8 @@ def life_cycle(snapshot: Snapshot) -> Iterator[Judgement]:
         seen = Evidence(
             "image, command", f"{engine.title}: {life.status}", f"maintained (as of {life.as_of}, {life.source})"
         )
+        if not engine.known:
+            snapshot.require_read("service.configmaps")  # what it runs may be named there
         if not engine.known or life.status == "not_applicable":
             yield not_applicable(subject, "the runtime is not recognised", seen)
         elif life.status == "maintained":

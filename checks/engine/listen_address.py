@@ -26,6 +26,8 @@ def listen_address(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("listen_address"), engine.profile.settings.get("listen_address")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         host = setting.value if setting else ""
         default = known.default if known else ""
         seen = Evidence(setting.source if setting else "args", host or None, "0.0.0.0, or the pod's address")

@@ -21,6 +21,8 @@ def log_prompts(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("log_prompts"), engine.profile.settings.get("log_prompts")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "off")
         if not engine.known or known is None:
             yield not_applicable(subject, "no switch for it is known", seen)

@@ -22,6 +22,8 @@ def max_model_len(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("max_model_len"), engine.profile.settings.get("max_model_len")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "a number of tokens")
         if not engine.known or known is None:
             yield not_applicable(subject, "it has no context length to limit", seen)

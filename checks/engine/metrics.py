@@ -24,6 +24,8 @@ def metrics(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         profile, setting = engine.profile, engine.settings.get("metrics")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "on")
         if not engine.known:
             yield not_applicable(subject, "the runtime is not recognised", seen)

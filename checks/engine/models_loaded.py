@@ -24,6 +24,8 @@ def models_loaded(snapshot: Snapshot) -> Iterator[Judgement]:
         mode = flag_value(engine, "--model-control-mode")
         named = flag_value(engine, "--load-model")
         seen = Evidence("args", {"--model-control-mode": mode, "--load-model": named}, "none, or models by name")
+        if engine.recognition.name == "triton" and mode is None:
+            snapshot.require_read("service.configmaps")
         if engine.recognition.name != "triton":
             yield not_applicable(container["subject"], "it has no such mode", seen)
         elif mode == "explicit" and not named:

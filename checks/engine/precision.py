@@ -29,6 +29,8 @@ def precision(snapshot: Snapshot) -> Iterator[Judgement]:
         setting = engine.settings.get("precision")
         given = (setting.value if setting else "").lower()
         quantised = quantised_as(engine)
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence(setting.source if setting else "args", given or quantised, "16 bits or fewer")
         if not container["gpus"]:
             yield not_applicable(subject, "serves on CPU", seen)

@@ -24,6 +24,8 @@ def prefix_cache(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("prefix_cache"), engine.profile.settings.get("prefix_cache")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "on")
         if not engine.known or known is None:
             yield not_applicable(subject, "it has no prefix cache", seen)

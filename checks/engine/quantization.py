@@ -26,6 +26,8 @@ def quantization(snapshot: Snapshot) -> Iterator[Judgement]:
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         how = quantised_as(engine)
+        if how is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence("args, model", how or engine.value("model"), "named, with its quality measured")
         attests = attested(given, "before.precision")
         valid = [a for a in attests if attestation_valid(a, snapshot.collected_at)]

@@ -29,6 +29,8 @@ def queue_limit(snapshot: Snapshot) -> Iterator[Judgement]:
         policies = snapshot.fact("service.trafficpolicies") if snapshot.error("service.trafficpolicies") is None else ()
         in_front = rate_limits(ingresses, policies)
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "a limit")
+        if setting is None and not in_front:
+            snapshot.require_read("service.configmaps")
         if setting and setting.value not in ("", "-1", "0"):
             yield passed(subject, f"{setting.source} = {setting.value}", seen)
         elif in_front:
@@ -39,4 +41,5 @@ def queue_limit(snapshot: Snapshot) -> Iterator[Judgement]:
             limit = known.default if known and known.default else "bounded"
             yield passed(subject, f"{engine.title}'s queue has a limit by default ({limit})", seen)
         else:
+            snapshot.require_read("service.ingresses", "service.trafficpolicies")  # a limit may stand in front
             yield failed(subject, f"{engine.title} queues without end", seen)

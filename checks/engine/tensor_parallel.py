@@ -29,6 +29,8 @@ def tensor_parallel(snapshot: Snapshot) -> Iterator[Judgement]:
         subject = container["subject"]
         known, gpus = engine.profile.settings.get("tensor_parallel"), _gpus(workload, container["gpus"])
         setting = engine.settings.get("tensor_parallel")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, f"{gpus} in all")
         if not engine.known or known is None or known.unit != "GPUs" or not gpus:
             yield not_applicable(subject, "it does not spread a model over GPUs by a number", seen)

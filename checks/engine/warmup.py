@@ -29,6 +29,8 @@ def warmup(snapshot: Snapshot) -> Iterator[Judgement]:
         hook = "postStart" in (container.get("lifecycle") or {})
         files = any("model_warmup" in text for text in engine.files.values())
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "a warm-up")
+        if setting is None and not hook and not files:
+            snapshot.require_read("service.configmaps")
         if setting and setting.off and not hook:
             yield failed(subject, f"{setting.source} switches the warm-up off", seen)
         elif hook:

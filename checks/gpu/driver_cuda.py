@@ -81,6 +81,7 @@ def driver_cuda(snapshot: Snapshot) -> Iterator[Judgement]:
             seen = Evidence("status.containerStatuses.ready", True, "ready on the node whose driver was asked")
             yield passed(subject, f"runs on {node} with driver {driver}", seen)
         elif stated is None:
+            snapshot.require_read("workload.pods")
             seen = Evidence("image", container.get("image"), f"CUDA {lowest[0]} or older")
             yield review(subject, "neither tag nor environment says which CUDA the image was built for", seen)
         else:

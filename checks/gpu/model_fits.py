@@ -48,7 +48,10 @@ def model_fits(snapshot: Snapshot, *, default_context: int = 4096) -> Iterator[J
         shape = shape_from_name(model)
         if not gpus:
             yield not_applicable(subject, "asks for no GPU", Evidence("gpus", container["gpus"]))
-        elif shape is None:
+            continue
+        if shape is None or engine.value("max_model_len") is None or quantised_as(engine) is None:
+            snapshot.require_read("service.configmaps")
+        if shape is None:
             seen = Evidence("model", model or None, "a name that states its size")
             if serving:
                 yield passed(

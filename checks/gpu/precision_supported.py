@@ -25,6 +25,8 @@ def precision_supported(snapshot: Snapshot) -> Iterator[Judgement]:
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject, wanted = container["subject"], _wanted(engine)
+        if wanted is None:
+            snapshot.require_read("service.configmaps")
         if not container["gpus"] or wanted is None:
             said = "asks for no GPU" if wanted else "asks for no precision that some GPUs lack"
             yield not_applicable(subject, said, Evidence("precision", wanted))

@@ -30,6 +30,7 @@ def gpu_match(snapshot: Snapshot) -> Iterator[Judgement]:
     subject = endpoint_subject(snapshot.fact("load.result"))
     pods = () if snapshot.error("workload.pods") else snapshot.fact("workload.pods")
     running = {(pod.get("spec") or {}).get("nodeName") for pod in pods}
+    snapshot.require_read("workload.pods")  # of all nodes it may use some may have another GPU
     serving = [node for node in nodes if node.name in running] or usable_nodes(workload, nodes)
     loaded = _loaded(snapshot, snapshot.fact("nvml.gpus"))
     measured = {_plain(gpu.product): find_gpu(gpu.product, gpu.memory_total_bytes) for gpu in loaded}

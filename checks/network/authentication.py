@@ -38,6 +38,7 @@ def authentication(snapshot: Snapshot) -> Iterator[Judgement]:
     if keyed:
         yield passed(workload.subject, f"the engine asks for a key ({keyed[0]})", seen, doors)
     elif open_doors:
+        snapshot.require_read("service.configmaps")  # the engine's key may be set there
         named = object_subject(open_doors[0])
         yield failed(workload.subject, f"{named} leads straight to an engine that asks nobody", doors, seen)
     elif not ingresses and not routes and not outside:

@@ -29,7 +29,10 @@ def certificate(snapshot: Snapshot, *, minimum_days: float = 14) -> Iterator[Jud
         listeners = [each.get("tls") or {} for each in spec.get("listeners") or ()]
         used |= {ref.get("name") for tls in listeners for ref in tls.get("certificateRefs") or ()}
     certificates = snapshot.fact("service.certificates")
-    chosen = [c for c in certificates if (c.get("spec") or {}).get("secretName") in used] or certificates
+    chosen = [c for c in certificates if (c.get("spec") or {}).get("secretName") in used]
+    if not chosen:
+        snapshot.require_read("service.ingresses", "service.gateways")
+        chosen = certificates
     for certificate in chosen:
         subject, status = object_subject(certificate), certificate.get("status") or {}
         left = seconds_between(now, status.get("notAfter"))

@@ -35,6 +35,7 @@ def rate_limit(snapshot: Snapshot) -> Iterator[Judgement]:
     elif queues:
         yield passed(workload.subject, "the engine's queue is limited; callers are not told apart", seen)
     else:
+        snapshot.require_read("service.ingresses", "service.configmaps")
         yield failed(workload.subject, "no rate limit is in view", seen, cause=_endless(engines))
 
 

@@ -29,6 +29,7 @@ def service(snapshot: Snapshot) -> Iterator[Judgement]:
     elif queue := queue_feeding(snapshot.facts):
         yield unknown(workload.subject, queue, seen)
     elif ports:
+        snapshot.require_read("service.inferencepools")
         yield failed(workload.subject, "it opens a port, and no Service selects its pods", seen)
     else:
         yield unknown(workload.subject, "no Service and no port: is it fed by a queue alone?", seen)

@@ -23,6 +23,8 @@ def target_port(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     containers = snapshot.fact("workload.containers")
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    if not all(engine_port(engine) for _, engine in serving_engines(containers, maps)):
+        snapshot.require_read("service.configmaps")  # the port may be set there
     told = {port for _, engine in serving_engines(containers, maps) if (port := engine_port(engine))}
     shut = _shut(containers, maps)
     for service in snapshot.fact("service.services"):

@@ -51,5 +51,9 @@ def tls(snapshot: Snapshot) -> Iterator[Judgement]:
 def _engine_tls(snapshot: Snapshot) -> bool:
     if snapshot.error("workload.containers") is not None:
         return False
-    engines = serving_engines(snapshot.fact("workload.containers"))
-    return bool(engines) and all("tls" in engine.settings for _, engine in engines)
+    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    engines = serving_engines(snapshot.fact("workload.containers"), maps)
+    if engines and all("tls" in engine.settings for _, engine in engines):
+        return True
+    snapshot.require_read("service.configmaps")
+    return False

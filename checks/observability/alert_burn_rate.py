@@ -26,5 +26,6 @@ def alert_burn_rate(snapshot: Snapshot) -> Iterator[Judgement]:
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
+        snapshot.require_read("prometheus.rules")
         cause = None if about else ("observability-alerts", workload.subject)
         yield failed(workload.subject, "no alert watches how fast the error budget burns", seen, cause=cause)

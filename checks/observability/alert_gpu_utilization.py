@@ -30,5 +30,6 @@ def alert_gpu_utilization(snapshot: Snapshot) -> Iterator[Judgement]:
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
+        snapshot.require_read("prometheus.rules")
         cause = None if about else ("observability-alerts", workload.subject)
         yield failed(workload.subject, "no alert watches whether the GPUs are used", seen, cause=cause)

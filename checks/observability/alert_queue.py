@@ -27,5 +27,6 @@ def alert_queue(snapshot: Snapshot) -> Iterator[Judgement]:
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
+        snapshot.require_read("prometheus.rules")
         cause = None if about else ("observability-alerts", workload.subject)
         yield failed(workload.subject, "no alert watches how many requests wait", seen, cause=cause)

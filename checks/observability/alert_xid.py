@@ -29,5 +29,6 @@ def alert_xid(snapshot: Snapshot) -> Iterator[Judgement]:
     if found:
         yield passed(workload.subject, f"watched by {', '.join(a.name for a in found[:3])}", seen)
     else:
+        snapshot.require_read("prometheus.rules")
         cause = None if about else ("observability-alerts", workload.subject)
         yield failed(workload.subject, "no alert watches what the GPU driver reports", seen, cause=cause)

@@ -24,4 +24,5 @@ def alerts(snapshot: Snapshot) -> Iterator[Judgement]:
     if found:
         yield passed(workload.subject, f"{len(found)} alerts are about it", seen)
     else:
+        snapshot.require_read("prometheus.rules")
         yield failed(workload.subject, "no alert is about it", seen)

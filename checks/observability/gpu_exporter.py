@@ -37,4 +37,5 @@ def gpu_exporter(snapshot: Snapshot) -> Iterator[Judgement]:
         if gpu:
             yield passed(workload.subject, f"Prometheus scrapes {gpu[0]}", seen)
         else:
+            snapshot.require_read("prometheus.targets")
             yield failed(workload.subject, "no GPU metrics exporter is in view", seen)

@@ -34,6 +34,8 @@ def distinct(snapshot: Snapshot) -> Iterator[Judgement]:
             )
             continue
         same = (ready.handler, ready.path, ready.port) == (live.handler, live.path, live.port)
+        if not engine_of(container, maps).known:
+            snapshot.require_read("service.configmaps")
         own = own_liveness(engine_of(container, maps).profile) if engine_of(container, maps).known else None
         asked = f"{live.handler} {live.path}".strip()
         seen = Evidence(

@@ -27,6 +27,8 @@ def grace_period(snapshot: Snapshot, *, longest_answer_s: float = 0, assumed_s: 
     routes = snapshot.fact("service.routes") if snapshot.error("service.routes") is None else ()
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     limits = [limit for limit in time_limits(ingresses, routes) if limit.seconds and not limit.idle]
+    if not longest_answer_s:
+        snapshot.require_read("service.ingresses", "service.routes", "service.configmaps")
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue

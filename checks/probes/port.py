@@ -48,6 +48,8 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
                     container["subject"], f"{name} asks port {number}; the server opens {told}", seen, key=name
                 )
             else:
+                if container["serving"] and told is None:
+                    snapshot.require_read("service.configmaps")  # the server may be told another port
                 yield passed(container["subject"], f"{name} asks port {number}", seen, key=name)
 
 

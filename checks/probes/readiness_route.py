@@ -30,6 +30,7 @@ def readiness_route(snapshot: Snapshot) -> Iterator[Judgement]:
         engine, subject = engine_of(container, maps), container["subject"]
         seen = Evidence("readinessProbe", container["readinessProbe"], "a route that proves the model")
         if not engine.known:
+            snapshot.require_read("service.configmaps")
             yield not_applicable(subject, "the runtime is not recognised, and its routes are not known", seen)
         elif probe.handler == "tcp":
             late = all("refused" in route.loading for route in engine.profile.health if route.proves == "model")

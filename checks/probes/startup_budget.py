@@ -45,6 +45,7 @@ def startup_budget(
             else:
                 yield passed(subject, f"{budget} s for a start that took {took:g} s", seen)
             continue
+        snapshot.require_read("workload.pods")
         needed = minimum_gpu_s if workload.uses_gpu else minimum_s
         seen = Evidence(f"{probe} budget, s", budget, f">= {needed} while no start was measured")
         if budget >= needed:

@@ -28,6 +28,8 @@ def analysis(snapshot: Snapshot) -> Iterator[Judgement]:
     objects = [workload.object, *snapshot.fact("service.rollouts"), *snapshot.fact("service.routes")]
     ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else []
     canaries = canaries_of([*objects, *ingresses])
+    if not canaries:
+        snapshot.require_read("service.ingresses")
     for each in canaries:
         seen = Evidence(each.path, each.analysis or None, "an analysis that can fail")
         if each.kind == "route":

@@ -43,4 +43,5 @@ def canary(snapshot: Snapshot, *, maximum: float = 5) -> Iterator[Judgement]:
             each.subject, "blue-green: the new version is looked at before the switch", Evidence(each.path, "blueGreen")
         )
     if not steps and not green:
+        snapshot.require_read("service.ingresses")
         yield review(workload.subject, "no canary is in view: how does a new version meet its first users?", seen)

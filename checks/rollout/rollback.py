@@ -49,8 +49,10 @@ def rollback(snapshot: Snapshot, *, limit_s: float = 60) -> Iterator[Judgement]:
         what = ", ".join(standby) if standby else "blue-green"
         yield passed(workload.subject, f"the previous version stays loaded ({what})", seen)
     elif took is None:
+        snapshot.require_read("service.workloads")
         yield unknown(workload.subject, "the previous version is not loaded, and no start was measured", seen, timed)
     elif took[0] > limit_s:
+        snapshot.require_read("service.workloads")
         yield failed(workload.subject, f"the previous version must be loaded again: {took[0]:g} s", timed, seen)
     else:
         yield passed(workload.subject, f"a start takes {took[0]:g} s", timed, seen)

@@ -35,6 +35,7 @@ def node_conditions(snapshot: Snapshot) -> Iterator[Judgement]:
         ]
         seen = Evidence("status.conditions", bad or len(node.conditions), "Ready, and no problem")
         if bad:
+            snapshot.require_read("workload.pods")  # it may be a node that carries none of them
             yield failed(f"node/{node.name}", "; ".join(bad), seen)
         elif not any(c.type == "Ready" for c in node.conditions):
             yield unknown(f"node/{node.name}", "the node shows no condition that says whether it is ready", seen)

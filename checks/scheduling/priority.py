@@ -26,4 +26,5 @@ def priority(snapshot: Snapshot) -> Iterator[Judgement]:
     elif isinstance(value, int) and value <= 0:
         yield failed(workload.subject, f"{name} is worth {value}, no more than none", seen)
     else:
+        snapshot.require_read("service.priorityclass")
         yield passed(workload.subject, f"priority {name}{f' ({value})' if value is not None else ''}", seen)

@@ -28,6 +28,7 @@ def namespace(snapshot: Snapshot) -> Iterator[Judgement]:
         return
     found = snapshot.fact("service.namespace") if snapshot.error("service.namespace") is None else None
     if found is None:
+        snapshot.require_read("service.namespace")
         seen = Evidence("metadata.namespace", name, "a namespace of its own")
         yield passed(workload.subject, f"runs in {name}; its labels are not in view", seen, key="default")
         return

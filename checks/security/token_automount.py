@@ -27,4 +27,5 @@ def token_automount(snapshot: Snapshot) -> Iterator[Judgement]:
     elif roles:
         yield passed(workload.subject, "a token is mounted, and a role is bound that needs it", seen)
     else:
+        snapshot.require_read("service.serviceaccount", "service.roles")
         yield failed(workload.subject, "an API token is mounted and no role says what for", seen)

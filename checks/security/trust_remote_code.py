@@ -23,6 +23,8 @@ def trust_remote_code(snapshot: Snapshot) -> Iterator[Judgement]:
             continue
         engine = engine_of(container, maps)
         subject, setting = container["subject"], engine.settings.get("trust_remote_code")
+        if setting is None:
+            snapshot.require_read("service.configmaps")
         if "trust_remote_code" not in engine.profile.settings:
             shown = Evidence("args", None, "no switch for remote code")
             yield not_applicable(subject, f"{engine.title} has no such switch that is known", shown)

@@ -34,6 +34,7 @@ def access_mode(snapshot: Snapshot) -> Iterator[Judgement]:
         if workload.kind == "StatefulSet" and _own(claim, workload):
             yield passed(subject, "each replica has a claim of its own", seen)
         elif most < 2:
+            snapshot.require_read("service.autoscalers")
             yield passed(subject, "one replica mounts it", seen)
         elif shared:
             yield passed(subject, f"{' and '.join(modes)}: all replicas mount it", seen)

@@ -34,7 +34,8 @@ def backup(snapshot: Snapshot, *, max_age_h: float = 192) -> Iterator[Judgement]
     restore that nobody has tried is a hope. A backup older than eight days (a weekly one that was missed), or one that
     did not complete, is no backup. A schedule that has no status in a live cluster was taken up by no Velero server.
     """
-    live = snapshot.error("workload.pods") is None
+    # What refuses to show its pods is a cluster all the same.
+    live = snapshot.error("workload.pods") is None or snapshot.unread("workload.pods") is not None
     workload = snapshot.fact("workload")
     objects = snapshot.fact("service.backups")
     schedules = [o for o in objects if o.get("kind", "Schedule") == "Schedule" and _covers(o, workload.namespace)]

@@ -56,6 +56,8 @@ def model_cache(snapshot: Snapshot) -> Iterator[Judgement]:
         seen = Evidence(
             "volumeMounts", {"lasting": lasting, "emptyDir": brief}, f"a lasting volume at {local or 'the weights'}"
         )
+        if not cached:
+            snapshot.require_read("service.configmaps")  # the model and its cache may be named there
         if cached:
             yield passed(subject, f"{local} lies on a volume that outlives the pod", seen)
         elif is_hub_model(model):

@@ -34,6 +34,7 @@ def cpu_request(snapshot: Snapshot, *, cores_per_gpu: float = 1.0) -> Iterator[J
         seen = Evidence("resources.requests.cpu", asked, f">= {needed:g} cores" if needed else "set")
         cores = (millis(asked) or 0) / 1000
         if not cores:
+            snapshot.require_read("service.quotas")  # a LimitRange may set it
             yield failed(container["subject"], "asks for no CPU and gets what others leave", seen)
         elif cores < needed:
             gpus = container["gpus"]

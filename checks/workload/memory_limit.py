@@ -30,4 +30,5 @@ def memory_limit(snapshot: Snapshot) -> Iterator[Judgement]:
         elif default:
             yield passed(container["subject"], f"memory is limited to {default} by the namespace's LimitRange", seen)
         else:
+            snapshot.require_read("service.quotas")  # a LimitRange may set it
             yield failed(container["subject"], "has no memory limit: a leak takes the whole node down", seen)

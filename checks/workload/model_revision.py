@@ -24,12 +24,16 @@ def model_revision(snapshot: Snapshot) -> Iterator[Judgement]:
         engine = engine_of(container, maps)
         model = engine.value("model") or ""
         subject = container["subject"]
+        if not model:
+            snapshot.require_read("service.configmaps")
         if not is_hub_model(model) or model == FROM_SECRET:
             shown = Evidence("args", model or None, "a hub's owner/name")
             yield not_applicable(subject, "no model of a hub is named: nothing is fetched by a name that moves", shown)
             continue
         revision = engine.value("revision") or flag_value(engine, "--revision", "--code-revision") or ""
         seen = Evidence("args --revision", revision or None, "a commit of 40 hex digits")
+        if not revision:
+            snapshot.require_read("service.configmaps")
         if is_commit(revision):
             yield passed(subject, f"{model} is pinned to {revision[:12]}", seen)
         elif revision:

@@ -41,5 +41,6 @@ def runbook(snapshot: Snapshot) -> Iterator[Judgement]:
         shown = Evidence("attestations", attests[0].evidence, "a runbook")
         yield passed(workload.subject, "a runbook is attested", shown)
     else:
+        snapshot.require_read("service.rules")
         none = Evidence("metadata.annotations", sorted(notes), "runbook")
         yield failed(workload.subject, "no annotation, alert or attestation that counts leads to a runbook", none)

@@ -28,4 +28,5 @@ def sidecar_memory_limit(snapshot: Snapshot) -> Iterator[Judgement]:
         if limit:
             yield passed(container["subject"], f"memory is limited to {limit}", seen)
         else:
+            snapshot.require_read("service.quotas")  # a LimitRange may set it
             yield failed(container["subject"], f"the {container['role']} container has no memory limit", seen)

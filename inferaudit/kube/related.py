@@ -19,6 +19,7 @@ from inferaudit.model import FactErrorKind
 _GROUPS_OF_ALL = ("system:serviceaccounts", "system:authenticated")
 _STRANGERS = ("system:unauthenticated", "system:anonymous")
 _GROUP = "leaderworkerset.sigs.k8s.io"
+ARGO_HASH = "rollouts-pod-template-hash"
 _WAYPOINT = "istio.io/use-waypoint"
 
 
@@ -73,7 +74,8 @@ class Surroundings:
         return [s for s in self.here(k.SERVICE) if _spec(s).get("selector") and self._matched(_spec(s)["selector"])]
 
     def _matched(self, selector: Mapping[str, Any]) -> bool:
-        return matches_labels(selector, self.labels)
+        """Argo Rollouts narrows its Services to one revision by a label that pods have and their template has not."""
+        return matches_labels({key: value for key, value in selector.items() if key != ARGO_HASH}, self.labels)
 
     @cached_property
     def _service_names(self) -> frozenset[str]:
@@ -182,7 +184,9 @@ class Surroundings:
         """The proxies of an ambient mesh that the pods, their Services or their namespace name."""
         try:
             space = self.view.get(k.NAMESPACE, "", self.namespace) or {}
-        except UnreadError:
+        except UnreadError as error:
+            if error.error.kind is not FactErrorKind.OUT_OF_VIEW:
+                raise
             space = {}
         labels = [self.labels, *(metadata(obj).get("labels") or {} for obj in (*self.services, space))]
         return frozenset(str(each[_WAYPOINT]) for each in labels if _WAYPOINT in each)
