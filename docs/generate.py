@@ -50,7 +50,10 @@ def _index(catalog: Catalog) -> str:
 def _facts() -> str:
     rows = [
         f"| `{s.name}` | {s.scope.value} | {'live' if s.live else ''} | {s.title} | "
-        + ", ".join(f"`{r.verb} {r.resource}{f'.{r.group}' if r.group else ''}`" for r in s.rbac)
+        + ", ".join(
+            f"`{r.verb} {r.resource}{f'.{r.group}' if r.group else ''}{''.join(f' {name}' for name in r.names)}`"
+            for r in s.rbac
+        )
         + " |"
         for s in sorted(fact_specs().values(), key=lambda s: s.name)
     ]

@@ -30,6 +30,16 @@ _QUANTISED_NAME = re.compile(
     re.IGNORECASE,
 )
 
+# Where the runtimes' images keep what they fetch, unless they are told otherwise.
+_CACHES = {
+    "vllm": "/root/.cache/huggingface",
+    "sglang": "/root/.cache/huggingface",
+    "tgi": "/data",
+    "tei": "/data",
+    "ollama": "/root/.ollama",
+    "nim": "/opt/nim/.cache",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -183,6 +193,26 @@ def flag_value(engine: Engine, *flags: str) -> str | None:
             following = next(iter(engine.words[at + 1 : at + 2]), "")
             return value if equals else "" if following.startswith("-") else following
     return None
+
+
+def cache_folder(engine: Engine) -> str:
+    """The folder where the engine keeps what it fetches from a hub; empty where that is not known."""
+    return engine.env.get("HF_HOME") or engine.env.get("HF_HUB_CACHE") or _CACHES.get(engine.profile.name, "")
+
+
+def flag_values(engine: Engine, *flags: str) -> list[str]:
+    """All that was given to a flag that takes several words, or that may come more than once."""
+    wanted = {flag.replace("_", "-") for flag in flags}
+    found: list[str] = []
+    taking = False
+    for word in engine.words:
+        name, equals, value = word.partition("=")
+        if word.startswith("-"):
+            taking = name.replace("_", "-") in wanted
+            found += [value] if taking and equals else []
+        elif taking:
+            found.append(word)
+    return found
 
 
 def is_hub_model(model: str) -> bool:

@@ -64,7 +64,7 @@ def rbac_manifests(
     subject = {"kind": "ServiceAccount", "name": account, "namespace": home or namespace}
     rules = _present(needed_permissions(checks), served)
     everywhere = {rule for rule in rules if not rule.namespaced}
-    covered = {(rule.verb, rule.resource, rule.group) for rule in everywhere}
+    covered = {(rule.verb, rule.resource, rule.group) for rule in everywhere if not rule.names}
     here = {
         rule
         for rule in rules
@@ -110,12 +110,13 @@ def _role(name: str, namespace: str, rules: list[Object], subject: Object) -> li
 
 def _grouped(rules: Iterable[Rbac]) -> list[Object]:
     """Rules of one API group with the same verbs together, in a stable order."""
-    verbs: dict[tuple[str, str], set[str]] = defaultdict(set)
+    verbs: dict[tuple[str, str, tuple[str, ...]], set[str]] = defaultdict(set)
     for rule in rules:
-        verbs[(rule.group, rule.resource)].add(rule.verb)
-    resources: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for (group, resource), said in sorted(verbs.items()):
-        resources[(group, tuple(sorted(said)))].append(resource)
+        verbs[(rule.group, rule.resource, rule.names)].add(rule.verb)
+    resources: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
+    for (group, resource, only), said in sorted(verbs.items()):
+        resources[(group, tuple(sorted(said)), only)].append(resource)
     return [
-        {"apiGroups": [group], "resources": names, "verbs": list(said)} for (group, said), names in resources.items()
+        {"apiGroups": [group], "resources": names, **({"resourceNames": list(only)} if only else {}), "verbs": [*said]}
+        for (group, said, only), names in resources.items()
     ]

@@ -315,6 +315,65 @@ def test_backups_that_take_the_namespace_in() -> None:
     assert named(found.backups) == ["all", "ours"]
 
 
+def test_a_pool_that_selects_no_pod_of_the_namespace() -> None:
+    pod = obj(k.POD, "other-1")
+    pod["metadata"]["labels"] = {"app": "other"}
+    found = around(
+        pod,
+        obj(k.INFERENCE_POOL, "ours", {"selector": {"matchLabels": {"app": "chat"}}}),
+        obj(k.INFERENCE_POOL, "theirs", {"selector": {"app": "other"}}),
+        obj(k.INFERENCE_POOL, "nobodys", {"selector": {"matchLabels": {"app": "chatt"}}}),
+        obj(k.INFERENCE_POOL, "far", {"selector": {"matchLabels": {"app": "chatt"}}}, "elsewhere"),
+    )
+    assert named(found.stray_pools) == ["nobodys"]
+
+
+def test_dashboards_by_label_and_by_kind() -> None:
+    board = obj(k.CONFIG_MAP, "board")
+    board["metadata"]["labels"] = {"grafana_dashboard": "1"}
+    far = obj(k.CONFIG_MAP, "far", namespace="monitoring")
+    far["metadata"]["labels"] = {"grafana_dashboard": "1"}
+    found = around(
+        board, far, obj(k.CONFIG_MAP, "settings"), obj(k.GRAFANA_DASHBOARD, "llm", {"json": "{}"}, "monitoring")
+    )
+    assert named(found.dashboards) == ["board", "llm"]
+    with pytest.raises(UnreadError):
+        assert around(obj(k.CONFIG_MAP, "settings"), dump=False).dashboards
+
+
+def test_snapshots_of_the_claims_that_are_mounted() -> None:
+    spec = {**POD_SPEC, "volumes": [{"name": "m", "persistentVolumeClaim": {"claimName": "models"}}]}
+    mounting = {**DEPLOYMENT, "spec": {"template": {"metadata": {"labels": LABELS}, "spec": spec}}}
+    objects = {
+        k.CLAIM: [obj(k.CLAIM, "models")],
+        k.VOLUME_SNAPSHOT: [
+            obj(k.VOLUME_SNAPSHOT, "ours", {"source": {"persistentVolumeClaimName": "models"}}),
+            obj(k.VOLUME_SNAPSHOT, "theirs", {"source": {"persistentVolumeClaimName": "db"}}),
+        ],
+    }
+    facts = service_facts(FileView(objects, dump=True), normalise(mounting), lambda name: name == "service.snapshots")
+    assert named(facts["service.snapshots"].value) == ["ours"]
+
+
+def test_deployments_that_serve_the_cluster() -> None:
+    def deployed(name: str, image: str, labels: dict[str, str], ready: int) -> dict[str, Any]:
+        spec = {"replicas": 1, "template": {"spec": {"containers": [{"image": image}]}}}
+        made = obj(k.DEPLOYMENT, name, spec, "platform", status={"readyReplicas": ready})
+        made["metadata"]["labels"] = labels
+        return made
+
+    view = around(
+        deployed("ca", "registry.k8s.io/autoscaling/cluster-autoscaler:v1.33.0", {"k8s-app": "cluster-autoscaler"}, 1),
+        deployed("costs", "ghcr.io/opencost/opencost:1", {"app.kubernetes.io/name": "opencost", "app": "opencost"}, 0),
+        deployed("web", "nginx", {"app": "web"}, 1),
+    ).view
+    found = status_facts(view, normalise(DEPLOYMENT), lambda name: name == "cluster.platform")["cluster.platform"].value
+    assert [(each.name, each.role, each.ready) for each in found] == [
+        ("costs", "cost-monitor", 0),
+        ("ca", "node-autoscaler", 1),
+    ]
+
+
 def test_certificates_name_their_secrets() -> None:
     listeners = {"listeners": [{"tls": {"certificateRefs": [{"name": "gate-tls"}, {"name": "far", "namespace": "x"}]}}]}
     found = around(

@@ -10,15 +10,26 @@ from inferaudit.subjects import object_subject
     title="The inference pool is accepted and survives its endpoint picker",
     severity=Severity.MEDIUM,
     needs=("service.inferencepools",),
-    optional=("workload.containers",),
-    remediation="Run two replicas of the endpoint picker, or set `endpointPickerRef.failureMode: FailOpen`.",
+    optional=("workload.containers", "service.straypools"),
+    remediation=(
+        "Give the pool the labels and the port of the pods; run two replicas of the endpoint picker, or set "
+        "`endpointPickerRef.failureMode: FailOpen`."
+    ),
     references=("https://gateway-api-inference-extension.sigs.k8s.io/",),
 )
 def inference_pool(snapshot: Snapshot) -> Iterator[Judgement]:
     """With FailClose, the default, every request fails while the endpoint picker is down.
 
-    A pool that its gateway refused routes nothing at all.
+    A pool that its gateway refused routes nothing at all, and neither does one whose selector no pod of its namespace
+    has: both are valid objects.
     """
+    strays = snapshot.fact("service.straypools") if snapshot.error("service.straypools") is None else []
+    for pool in strays:
+        selector = (pool.get("spec") or {}).get("selector") or {}
+        seen = Evidence("spec.selector", selector.get("matchLabels", selector), "labels of pods that are there")
+        yield failed(object_subject(pool), "selects no pod of its namespace", seen)
+    if not snapshot.fact("service.inferencepools"):
+        snapshot.require_read("service.straypools")
     containers = snapshot.fact("workload.containers") if snapshot.error("workload.containers") is None else []
     serving = [c for c in containers if c["serving"]]
     opened = {p["containerPort"] for c in serving for p in c.get("ports") or () if "containerPort" in p}

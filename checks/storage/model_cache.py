@@ -1,18 +1,9 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review, unknown
-from inferaudit.engine_args import is_hub_model, serving_engines
+from inferaudit.engine_args import cache_folder, is_hub_model, serving_engines
 
 _LASTING = ("persistentVolumeClaim", "hostPath", "nfs", "csi", "image", "ephemeral")
-# Where the runtimes' images keep what they fetch, unless they are told otherwise.
-_CACHES = {
-    "vllm": "/root/.cache/huggingface",
-    "sglang": "/root/.cache/huggingface",
-    "tgi": "/data",
-    "tei": "/data",
-    "ollama": "/root/.ollama",
-    "nim": "/opt/nim/.cache",
-}
 
 
 @check(
@@ -50,7 +41,7 @@ def model_cache(snapshot: Snapshot) -> Iterator[Judgement]:
                 lasting.append(path)
             elif "emptyDir" in volume:
                 brief.append(path)
-        where = engine.env.get("HF_HOME") or engine.env.get("HF_HUB_CACHE") or _CACHES.get(engine.profile.name, "")
+        where = cache_folder(engine)
         local = model if model.startswith("/") else where
         cached = [path for path in lasting if local == path or local.startswith(path.rstrip("/") + "/")]
         seen = Evidence(

@@ -102,8 +102,9 @@ class Reader:
         if path is None:
             return self._absent(kind, [])
         asked = Asked("list", resource_name(kind), namespace or "")
+        chosen = {"labelSelector": kind.label_selector} if kind.label else None
         try:
-            found = self.client.items(path, asked, PlainPage, lambda page: page.items or ())
+            found = self.client.items(path, asked, PlainPage, lambda page: page.items or (), chosen)
         except ApiError as error:
             return [] if error.status == 404 and not kind.builtin else error.error
         resource = self.served.find(kind)

@@ -53,6 +53,9 @@ _IN_NAMESPACE: tuple[Kind, ...] = (
     k.PDB,
     k.NETWORK_POLICY,
     k.CLAIM,
+    k.VOLUME_SNAPSHOT,
+    k.DASHBOARD_MAP,
+    k.ENVOY_BACKEND,
     k.ROLE_BINDING,
     k.CANARY,
     k.DESTINATION_RULE,
@@ -79,7 +82,10 @@ _EVERYWHERE: dict[str, tuple[Kind, ...]] = {
     "service.rules": (k.PROMETHEUS_RULE,),
     "service.backups": (k.BACKUP_SCHEDULE, k.BACKUP),
     "service.daemonsets": (k.DAEMON_SET,),
+    "service.dashboards": (k.GRAFANA_DASHBOARD,),
+    "cluster.platform": k.PLATFORM_DEPLOYMENTS,
 }
+_BY_NODE = ("cluster.nodes", "cluster.node_pods")
 _LOGGED_PODS = 3
 
 
@@ -119,8 +125,10 @@ def collect_kubernetes(
     reader.singles(each for each in _named(around) if ("get", each[0].plural, each[0].group) in permitted)
     if ("get", k.SECRET.plural, k.SECRET.group) in permitted:
         reader.singles((k.SECRET, workload.namespace, name) for name in named_secrets(around))
+    if wanted("cluster.autoscaler"):
+        reader.singles([(k.CONFIG_MAP, k.SYSTEM_NAMESPACE, k.AUTOSCALER_STATUS)])
     facts |= service_facts(view, workload, wanted)
-    facts |= status_facts(view, workload, lambda name: wanted(name) and not name.startswith("cluster."))
+    facts |= status_facts(view, workload, lambda name: wanted(name) and name not in _BY_NODE)
     facts |= _nodes(reader, around, wanted, progress)
     if wanted("workload.logs"):
         facts["workload.logs"] = _logs(reader, around)

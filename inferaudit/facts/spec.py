@@ -13,7 +13,8 @@ from inferaudit.model import Scope
 class Rbac:
     """One permission behind a fact, as a Role rule needs it. `group` "" is the core API group.
 
-    `namespaced` False puts it in the ClusterRole. `optional` marks what a flag must ask for.
+    `namespaced` False puts it in the ClusterRole. `optional` marks what a flag must ask for. `names` are the only
+    objects that are read, where they are always called the same.
     """
 
     verb: str
@@ -21,6 +22,7 @@ class Rbac:
     group: str = ""
     namespaced: bool = True
     optional: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

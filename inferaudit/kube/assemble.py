@@ -10,7 +10,13 @@ import msgspec
 from inferaudit.kube import kinds as k
 from inferaudit.kube.discovery import neighbours
 from inferaudit.kube.existence import references, secrets
-from inferaudit.kube.nodes import node_pods_from, nodes_from, platform_daemon_set, serving_nodes
+from inferaudit.kube.nodes import (
+    node_pods_from,
+    nodes_from,
+    platform_daemon_set,
+    platform_deployments,
+    serving_nodes,
+)
 from inferaudit.kube.references import walk
 from inferaudit.kube.related import Surroundings
 from inferaudit.kube.selectors import selects
@@ -117,6 +123,18 @@ def _claims(around: Surroundings) -> list[Object]:
         return found + [c for c in around.here(k.CLAIM) if name_of(c).startswith(stems)]
     head = {"apiVersion": "v1", "kind": k.CLAIM.name}
     return found + [{**head, **t, "metadata": {**metadata(t), "namespace": around.namespace}} for t in templates]
+
+
+def _unique(objects: Iterable[Object]) -> list[Object]:
+    """Each object once: one may carry more than one of the labels that are looked for."""
+    return list({(namespace_of(obj), name_of(obj)): obj for obj in objects}.values())
+
+
+def _snapshots(around: Surroundings) -> list[Object]:
+    """VolumeSnapshots that were taken of the workload's claims."""
+    names = {name_of(claim) for claim in _claims(around)}
+    taken = around.here(k.VOLUME_SNAPSHOT) if names else []
+    return [o for o in taken if ((o.get("spec") or {}).get("source") or {}).get("persistentVolumeClaimName") in names]
 
 
 def _priority_class(around: Surroundings) -> Object | None:
@@ -227,6 +245,9 @@ _GIVEN: dict[str, Provider] = {
     "service.certificates": lambda s: s.here(k.CERTIFICATE),
     "service.resourceclaims": lambda s: s.here(k.CLAIM_TEMPLATE, k.RESOURCE_CLAIM),
     "service.backups": lambda s: s.backups,
+    "service.snapshots": lambda s: _snapshots(s),
+    "service.dashboards": lambda s: s.dashboards,
+    "service.backends": lambda s: s.here(k.ENVOY_BACKEND),
 }
 _STATUS: dict[str, Provider] = {
     "workload.pods": pods_of,
@@ -234,6 +255,9 @@ _STATUS: dict[str, Provider] = {
     "workload.events": _events,
     "service.endpointslices": _endpoint_slices,
     "service.daemonsets": lambda s: [platform_daemon_set(obj) for obj in s.everywhere(k.DAEMON_SET)],
+    "service.straypools": lambda s: s.stray_pools,
+    "cluster.platform": lambda s: platform_deployments(_unique(s.everywhere(*k.PLATFORM_DEPLOYMENTS))),
+    "cluster.autoscaler": lambda s: s.view.get(k.CONFIG_MAP, k.SYSTEM_NAMESPACE, k.AUTOSCALER_STATUS),
     "cluster.nodes": lambda s: nodes_from(s.everywhere(k.NODE)),
     "cluster.node_pods": _node_pods,
 }

@@ -59,6 +59,14 @@ def platform_role(name: str, images: list[str]) -> str:
     return next((role for role, pattern in _PLATFORM_ROLES if re.search(pattern, text)), "other")
 
 
+def deployment_role(name: str, images: list[str]) -> str:
+    """What a platform's Deployment is there for: ``node-autoscaler``, ``cost-monitor``, or ``other``."""
+    text = " ".join([*(repository(image) for image in images), name]).lower()
+    if re.search(r"cluster-autoscaler|karpenter", text):
+        return "node-autoscaler"
+    return "cost-monitor" if re.search(r"opencost|kubecost|cost-analyzer|cost-model", text) else "other"
+
+
 def repository(image: str) -> str:
     """The image reference less tag and digest: ``ghcr.io/o/n`` of ``ghcr.io/o/n:1@sha256:…``."""
     bare = image.partition("@")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 BUILTIN_GROUPS = frozenset(
@@ -35,18 +35,32 @@ BUILTIN_GROUPS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of object. `ships`: its absence from a rendered chart is a fact, for it comes with a workload."""
+    """One kind of object. `ships`: its absence from a rendered chart is a fact, for it comes with a workload.
+
+    With `label` it is those objects of the kind alone that carry it, with one of `values` where there are any.
+    """
 
     name: str
     group: str
     plural: str
     namespaced: bool = True
     ships: bool = False
+    label: str = ""
+    values: tuple[str, ...] = ()
 
     @property
     def builtin(self) -> bool:
         """True when every API server has it; the others are CRDs and may be absent."""
         return self.group in BUILTIN_GROUPS
+
+    @property
+    def label_selector(self) -> str:
+        """As the API takes it: ``key``, or ``key in (a,b)``; empty for all objects of the kind."""
+        return f"{self.label} in ({','.join(self.values)})" if self.values else self.label
+
+    def carried_by(self, labels: Mapping[str, Any]) -> bool:
+        """True for the labels of an object that is one of these."""
+        return not self.label or (self.label in labels and (not self.values or labels[self.label] in self.values))
 
 
 POD = Kind("Pod", "", "pods")
@@ -80,6 +94,7 @@ VIRTUAL_SERVICE = Kind("VirtualService", "networking.istio.io", "virtualservices
 ISTIO_GATEWAY = Kind("Gateway", "networking.istio.io", "gateways")
 DESTINATION_RULE = Kind("DestinationRule", "networking.istio.io", "destinationrules")
 INFERENCE_POOL = Kind("InferencePool", "inference.networking.k8s.io", "inferencepools")
+ENVOY_BACKEND = Kind("Backend", "gateway.envoyproxy.io", "backends")
 
 # Where gateways keep rate limits, timeouts, authentication and mutual TLS: every vendor has its own kind.
 TRAFFIC_POLICIES = (
@@ -117,6 +132,8 @@ SEALED_SECRET = Kind("SealedSecret", "bitnami.com", "sealedsecrets")
 SECRET_PROVIDER_CLASS = Kind("SecretProviderClass", "secrets-store.csi.x-k8s.io", "secretproviderclasses")
 BACKUP_SCHEDULE = Kind("Schedule", "velero.io", "schedules")
 BACKUP = Kind("Backup", "velero.io", "backups")
+VOLUME_SNAPSHOT = Kind("VolumeSnapshot", "snapshot.storage.k8s.io", "volumesnapshots")
+GRAFANA_DASHBOARD = Kind("GrafanaDashboard", "grafana.integreatly.org", "grafanadashboards")
 
 ROLE = Kind("Role", "rbac.authorization.k8s.io", "roles")
 ROLE_BINDING = Kind("RoleBinding", "rbac.authorization.k8s.io", "rolebindings")
@@ -130,6 +147,8 @@ ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io", "endpointslices")
 CLAIM_TEMPLATE = Kind("ResourceClaimTemplate", "resource.k8s.io", "resourceclaimtemplates")
 RESOURCE_CLAIM = Kind("ResourceClaim", "resource.k8s.io", "resourceclaims")
 
+# Where the Cluster Autoscaler says what it may add: https://github.com/kubernetes/autoscaler, cluster-autoscaler/FAQ.md
+AUTOSCALER_STATUS, SYSTEM_NAMESPACE = "cluster-autoscaler-status", "kube-system"
 WORKLOAD_KINDS = (
     DEPLOYMENT,
     STATEFUL_SET,
@@ -149,6 +168,16 @@ KINDS: tuple[Kind, ...] = tuple(
         for kind in (value if isinstance(value, tuple) else (value,))
         if isinstance(kind, Kind)
     )
+)
+# Below: a part of a kind, and so no kind that an object could be said to be of.
+DASHBOARD_MAP = replace(CONFIG_MAP, label="grafana_dashboard")
+# Deployments that add nodes or compute costs, whatever namespace they are in, by what their charts label them.
+_CHARTS = ("cluster-autoscaler", "aws-cluster-autoscaler", "clusterapi-cluster-autoscaler", "karpenter", "opencost",
+           "cost-analyzer", "kubecost", "finops-agent")  # fmt: skip
+PLATFORM_DEPLOYMENTS = (
+    replace(DEPLOYMENT, label="app.kubernetes.io/name", values=_CHARTS),
+    replace(DEPLOYMENT, label="app", values=("cluster-autoscaler", "cost-analyzer", "opencost", "kubecost")),
+    replace(DEPLOYMENT, label="k8s-app", values=("cluster-autoscaler",)),
 )
 _BY_NAME = {(kind.group, kind.name): kind for kind in KINDS}
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from inferaudit.kube.images import platform_role
+from inferaudit.kube.images import deployment_role, platform_role
 from inferaudit.kube.quantity import gpu_quantities, millis, whole
 from inferaudit.kube.selectors import node_is_wanted
-from inferaudit.kube.types import Node, NodeCondition, NodePod, PlatformDaemonSet, Taint, Workload
+from inferaudit.kube.types import Node, NodeCondition, NodePod, PlatformDaemonSet, PlatformDeployment, Taint, Workload
 from inferaudit.redact import redact_text
 
 
@@ -205,3 +205,26 @@ def platform_daemon_set(obj: Mapping[str, Any]) -> PlatformDaemonSet:
         node_selector=dict(spec.get("nodeSelector") or {}),
         tolerations=[dict(each) for each in spec.get("tolerations") or ()],
     )
+
+
+def platform_deployments(objects: Iterable[Mapping[str, Any]]) -> list[PlatformDeployment]:
+    """Those of `objects` that add nodes or compute costs."""
+    found = []
+    for obj in objects:
+        spec, status, meta = obj.get("spec") or {}, obj.get("status") or {}, obj.get("metadata") or {}
+        containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
+        images, name = [str(c.get("image", "")) for c in containers], str(meta.get("name", ""))
+        role = deployment_role(name, images)
+        if role != "other":
+            desired = spec.get("replicas")
+            found.append(
+                PlatformDeployment(
+                    namespace=str(meta.get("namespace", "")),
+                    name=name,
+                    role=role,
+                    images=images,
+                    desired=desired if isinstance(desired, int) else 1,
+                    ready=(status.get("readyReplicas") or 0) if status else None,
+                )
+            )
+    return found

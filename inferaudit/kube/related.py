@@ -95,6 +95,24 @@ class Surroundings:
                 found.append(pool)
         return found
 
+    @property
+    def stray_pools(self) -> list[Object]:
+        """InferencePools of the namespace that select none of its pods. Asked of a cluster alone, which shows pods."""
+        pools = self.here(k.INFERENCE_POOL)
+        pods = [metadata(pod).get("labels") or {} for pod in self.here(k.POD)] if pools else []
+        strays = []
+        for pool in pools:
+            selector = _spec(pool).get("selector") or {}
+            whole = selector if "matchLabels" in selector else {"matchLabels": selector}
+            if not any(selects(whole, labels) for labels in (self.labels, *pods)):
+                strays.append(pool)
+        return strays
+
+    @property
+    def dashboards(self) -> list[Object]:
+        """Dashboards of the namespace by label, and GrafanaDashboards of any, for a board names its services itself."""
+        return self._gather((k.DASHBOARD_MAP, self.namespace), (k.GRAFANA_DASHBOARD, None))
+
     @cached_property
     def routes(self) -> list[Object]:
         found = []

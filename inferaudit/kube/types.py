@@ -161,6 +161,17 @@ class PlatformDaemonSet(msgspec.Struct, frozen=True, kw_only=True):
     tolerations: list[dict[str, Any]] = []
 
 
+class PlatformDeployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A Deployment of any namespace that serves the cluster: `role` is ``node-autoscaler`` or ``cost-monitor``."""
+
+    namespace: str
+    name: str
+    role: str
+    images: list[str]
+    desired: int | None
+    ready: int | None
+
+
 class ApiResource(msgspec.Struct, frozen=True, kw_only=True):
     """A resource that the API server serves, at its preferred version."""
 

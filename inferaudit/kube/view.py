@@ -6,7 +6,7 @@ A view answers with objects, or raises :class:`UnreadError` with the reason; it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from inferaudit.errors import CollectError
@@ -72,8 +72,15 @@ class FileView:
         """A dump of a cluster shows status as the cluster does."""
         return self.dump
 
+    def of(self, kind: Kind) -> Sequence[Object]:
+        """The objects of a kind, or of the part of one that carries its label."""
+        if not kind.label:
+            return self.objects.get(kind, ())
+        whole = self.objects.get(replace(kind, label="", values=()), ())
+        return [o for o in whole if kind.carried_by(metadata(o).get("labels") or {})]
+
     def list(self, kind: Kind, namespace: str | None) -> list[Object]:
-        found = [o for o in self.objects.get(kind, ()) if namespace is None or namespace_of(o) == namespace]
+        found = [o for o in self.of(kind) if namespace is None or namespace_of(o) == namespace]
         if found or self.dump or kind.ships or self._entry_is_here(kind, namespace):
             return found
         raise UnreadError(
@@ -183,7 +190,7 @@ class OverlayView:
         return self.cluster.live
 
     def list(self, kind: Kind, namespace: str | None) -> list[Object]:
-        ours = [o for o in self.files.objects.get(kind, ()) if namespace is None or namespace_of(o) == namespace]
+        ours = [o for o in self.files.of(kind) if namespace is None or namespace_of(o) == namespace]
         theirs = self.cluster.list(kind, namespace)
         if not ours:
             return [*theirs]
