@@ -17,6 +17,7 @@ import pytest
 import yaml
 from support.cluster import SERVICE, ControlPlane, documents
 
+from inferaudit.catalog import load_catalog
 from inferaudit.collect.kube_client import ApiError, Asked, PlainPage, connect
 from inferaudit.collect.kubernetes import SeveralWorkloads, collect_kubernetes, list_inference_workloads
 from inferaudit.collect.kubernetes import merge_manifests_over_live as merged
@@ -24,8 +25,10 @@ from inferaudit.collect.manifests import load_manifests
 from inferaudit.errors import UsageError
 from inferaudit.facts import fact_specs
 from inferaudit.facts.kubernetes import FACTS
+from inferaudit.kube.kinds import PLATFORM_DEPLOYMENTS
 from inferaudit.model import Fact, FactErrorKind
 from inferaudit.plan import KubernetesPlan, ManifestsPlan
+from inferaudit.rbac import rbac_manifests
 from inferaudit.snapshot import decode_fact
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -693,3 +696,46 @@ def test_a_missing_reference_is_known_to_be_missing(gpu_service: ControlPlane) -
         assert [(s.name, s.found) for s in facts["service.secrets"].value] == [("not-there", False)]
         assert facts["service.configmaps"].value == []
         assert facts["workload.pods"].value == []
+
+
+def test_of_some_kinds_only_what_carries_a_label_is_read(server: Server) -> None:
+    asked: set[str] = set()
+
+    def board(query: dict[str, str]) -> Answer:
+        asked.add(query.get("labelSelector", ""))
+        return ok({"items": [{"metadata": {"name": "board", "namespace": "ml"}}], "metadata": {}})
+
+    def platform(query: dict[str, str]) -> Answer:
+        asked.add(query.get("labelSelector", ""))
+        made = {"metadata": {"name": "opencost", "namespace": "costs"}, "spec": {"replicas": 1}, "status": {}}
+        return ok({"items": [made], "metadata": {}})
+
+    server.on("/api/v1/namespaces/ml/configmaps", board)
+    server.on("/apis/apps/v1/deployments", platform)
+    facts = collect(server, namespace="ml")
+    assert asked == {"grafana_dashboard", *(kind.label_selector for kind in PLATFORM_DEPLOYMENTS)}
+    assert [each["metadata"]["name"] for each in facts["service.dashboards"].value] == ["board"]
+    assert [each.name for each in facts["cluster.platform"].value] == ["opencost"]
+    assert facts["service.configmaps"].value == [], "the part of a list is not the list"
+    assert facts["cluster.autoscaler"].value is None
+
+
+def test_the_status_of_the_autoscaler_is_the_only_configmap_of_its_namespace_that_may_be_read() -> None:
+    text = rbac_manifests(load_catalog().checks.values(), namespace="ml", service_account="auditor")
+    rules = [
+        (document["kind"], rule)
+        for document in yaml.safe_load_all(text)
+        if document["kind"] in ("Role", "ClusterRole")
+        for rule in document["rules"]
+        if "configmaps" in rule["resources"]
+    ]
+    wide = [rule for kind, rule in rules if kind == "ClusterRole"]
+    assert wide == [
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["cluster-autoscaler-status"],
+            "verbs": ["get"],
+        }
+    ]
+    assert any(kind == "Role" and rule["verbs"] == ["get", "list"] for kind, rule in rules)
