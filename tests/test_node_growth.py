@@ -13,7 +13,7 @@ autoscalerStatus: Running
 clusterWide: {health: {status: Healthy}}
 nodeGroups:
 - name: aks-gpu-12345678-vmss
-  health: {status: Unhealthy, nodeCounts: {registered: {total: 1, ready: 0}}, cloudProviderTarget: 1, minSize: 1, maxSize: 5}
+  health: {status: Unhealthy, nodeCounts: {registered: {total: 1}}, cloudProviderTarget: 1, minSize: 1, maxSize: 5}
   scaleUp: {status: Backoff, backoffInfo: {errorCode: QUOTA_EXCEEDED, errorMessage: no more}}
 - name: aks-gpu2-12345678-vmss
   health: {status: Healthy, maxSize: 3}
