@@ -157,6 +157,30 @@ PUBLISHED: tuple[ModelShape, ...] = (
     _dense("DeepSeek-V3-671B", 61, 7168, 128, 128, 18_432, 129_280, head_dim=128,
            mla=Mla(512, 64, 128, 128, 1536), experts=Experts(256, 8, 2048, shared_width=2048, dense_layers=3)),
 )  # fmt: skip
+# Known by name alone: a bare size is taken as one of those above.
+NAMED: tuple[ModelShape, ...] = (
+    _dense("Qwen3-0.6B", 28, 1024, 16, 8, 3072, 151_936, head_dim=128, tied_embeddings=True),
+    _dense("Qwen3-1.7B", 28, 2048, 16, 8, 6144, 151_936, head_dim=128, tied_embeddings=True),
+    _dense("Qwen2.5-3B", 36, 2048, 16, 2, 11_008, 151_936, tied_embeddings=True),
+    _dense("Qwen3-4B", 36, 2560, 32, 8, 9728, 151_936, head_dim=128, tied_embeddings=True),
+    _dense("Qwen2.5-7B", 28, 3584, 28, 4, 18_944, 152_064),
+    _dense("Qwen3-8B", 36, 4096, 32, 8, 12_288, 151_936),
+    _dense("Mistral-Nemo-12B", 40, 5120, 32, 8, 14_336, 131_072, head_dim=128),
+    _dense("Phi-4-14B", 40, 5120, 40, 10, 17_920, 100_352),
+    _dense("Qwen3-14B", 40, 5120, 40, 8, 17_408, 151_936),
+    _dense("Mistral-Small-24B", 40, 5120, 32, 8, 32_768, 131_072, head_dim=128),
+    _dense("Qwen3-32B", 64, 5120, 64, 8, 25_600, 151_936, head_dim=128),
+)
+# Models sold under a name without a size. Their small and distilled relatives have longer names.
+_UNSIZED = {
+    "deepseek(v3|r1)": "DeepSeek-V3-671B",
+    "phi4": "Phi-4-14B",
+    "mistralnemo": "Mistral-Nemo-12B",
+}
+_FORMATS = {"awq": "awq-4bit", "gptq": "gptq-4bit", "fp8": "fp8", "int8": "int8", "w8a8": "int8", "int4": "int4",
+            "w4a16": "int4", "nvfp4": "nvfp4", "mxfp4": "mxfp4"}  # fmt: skip
+_FORMAT_IN_NAME = re.compile(rf"[-_.]({'|'.join(_FORMATS)})(?![a-z0-9])", re.IGNORECASE)
+_EDITION = r"\d{0,4}(base|instruct|chat|fp8|fp4|nvfp4|awq|gptq)*"
 _SIZE = re.compile(r"(\d{1,3}x)?(\d{1,5}(?:\.\d{1,3})?)\s*([bm])(-a\d{1,3}(?:\.\d)?b)?", re.IGNORECASE)
 _SIZE_IN_NAME = re.compile(r"(?<![\w.])((?:\d+x)?\d+(?:\.\d+)?[bm](?:-a\d+(?:\.\d+)?b)?)(?![a-z0-9])", re.IGNORECASE)
 _WITHIN = 0.06  # a published model is sold under a round number; beyond this its weights are scaled to the asked size
@@ -175,10 +199,14 @@ def load_model_shape(spec: str) -> ModelShape:
         from inferaudit.model_files import shape_from_path  # deferred: it needs this module's types
 
         return shape_from_path(path)
-    by_name = {_plain(shape.name): shape for shape in PUBLISHED}
+    by_name = {_plain(shape.name): shape for shape in PUBLISHED + NAMED}
     if _plain(text) in by_name:
         return by_name[_plain(text)]
     size = _SIZE.fullmatch(text)
+    if size is None and (named := shape_from_name(text)) is not None:
+        named = named if named.assumptions else _assumed(named, f"{text} is taken as {named.name}")
+        format_ = _FORMAT_IN_NAME.search(text)
+        return named if format_ is None else replace(named, stored_quant=_FORMATS[format_[1].lower()])
     if size is None:
         raise UsageError(f"{spec!r} is no model we can size; give {_ACCEPTED}")
     return _by_size(text, size)
@@ -187,9 +215,12 @@ def load_model_shape(spec: str) -> ModelShape:
 def shape_from_name(model: str) -> ModelShape | None:
     """The shape that a model's name states (``meta-llama/Llama-3.1-70B-Instruct``); None when it states no size."""
     last = model.rstrip("/").rpartition("/")[2]
-    for shape in PUBLISHED:
-        if _plain(shape.name) in _plain(last):
-            return shape
+    known = {_plain(shape.name): shape for shape in PUBLISHED + NAMED}
+    said = max((name for name in known if name in _plain(last)), key=len, default="")
+    for pattern, name in _UNSIZED.items():
+        said = said or (_plain(name) if re.fullmatch(pattern + _EDITION, _plain(last)) else "")
+    if said:
+        return known[said]
     sizes = list(_SIZE_IN_NAME.finditer(last))
     if len(sizes) != 1:
         return None  # none, or several ("Qwen-7B-draft-for-70B"): a guess would be no answer

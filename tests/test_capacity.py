@@ -304,6 +304,9 @@ def test_the_decode_ceiling_is_bandwidth_over_bytes_read() -> None:
         ("30B-A3B", "Qwen3-30B-A3B"),
         ("671B", "DeepSeek-V3-671B"),
         ("llama-3.1-405b", "Llama-3.1-405B"),
+        ("meta-llama/Llama-3.1-70B-Instruct", "Llama-3-70B"),
+        ("qwen2.5-7b", "Qwen2.5-7B"),
+        ("deepseek-v3", "DeepSeek-V3-671B"),
     ],
 )
 def test_sizes_and_names(spec: str, name: str) -> None:
@@ -319,7 +322,12 @@ def test_sizes_and_names(spec: str, name: str) -> None:
         ("mistralai/Mixtral-8x7B-Instruct-v0.1", "Mixtral-8x7B"),
         ("Qwen/Qwen3-30B-A3B-FP8", "Qwen3-30B-A3B"),
         ("facebook/opt-125m", "125m"),
-        ("deepseek-ai/DeepSeek-R1", None),
+        ("deepseek-ai/DeepSeek-R1", "DeepSeek-V3-671B"),
+        ("deepseek-ai/DeepSeek-V3.1", "DeepSeek-V3-671B"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "Qwen2.5-32B"),
+        ("microsoft/phi-4", "Phi-4-14B"),
+        ("microsoft/Phi-4-mini-instruct", None),
+        ("Qwen/Qwen3-8B", "Qwen3-8B"),
         ("org/7B-draft-of-70B", None),
         ("org/99x99B", None),
         ("org/model-v2b2", None),
@@ -602,3 +610,22 @@ def test_a_damaged_gguf_is_one_sentence(tmp_path_factory: pytest.TempPathFactory
     path.write_bytes(bytes(damaged))
     with suppress(UsageError):  # anything else is a failure
         load_model_shape(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),  # as the model cards state them
+    [
+        *(("Qwen3-0.6B", 0.6), ("Qwen3-1.7B", 1.7), ("Qwen2.5-3B", 3.09), ("Qwen3-4B", 4.0), ("Qwen2.5-7B", 7.61)),
+        *(("Qwen3-8B", 8.2), ("Mistral-Nemo-12B", 12.2), ("Phi-4-14B", 14.7), ("Qwen3-14B", 14.8)),
+        *(("Mistral-Small-24B", 23.6), ("Qwen3-32B", 32.8)),
+    ],
+)
+def test_what_is_known_by_name_has_the_parameters_of_its_card(name: str, billions: float) -> None:
+    assert load_model_shape(name).parameters / 1e9 == pytest.approx(billions, rel=0.02)
+
+
+def test_a_name_that_states_the_format_of_the_weights() -> None:
+    named = plan_capacity(load_model_shape("Qwen/Qwen2.5-7B-Instruct-AWQ"), named_gpu("L4"))
+    assert named.quant == "awq-4bit"
+    assert plan_capacity(load_model_shape("Qwen/Qwen2.5-7B-Instruct"), named_gpu("L4")).quant == "fp16"
+    assert plan_capacity(load_model_shape("Qwen/Qwen2.5-7B-Instruct-AWQ"), named_gpu("L4"), quant="fp8").quant == "fp8"
