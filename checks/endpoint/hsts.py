@@ -12,9 +12,12 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
     tags=("security",),
 )
 def hsts(snapshot: Snapshot, *, min_seconds: int = 15552000) -> Iterator[Judgement]:
-    """Without it the first request of a browser may go out in the clear, with its cookies and keys."""
+    """Without it the first request of a browser may go out in the clear, with its cookies and keys.
+
+    Not judged where the certificate does not hold, for its chain or for the host: then nothing was asked.
+    """
     answer = snapshot.fact("endpoint.tls")
-    if answer is None or not answer.chain_ok:
+    if answer is None or not answer.chain_ok or answer.host_ok is False:
         return
     target = snapshot.fact("endpoint.target")
     subject = target.subject

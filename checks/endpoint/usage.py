@@ -13,14 +13,16 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 def usage(snapshot: Snapshot) -> Iterator[Judgement]:
     """Without token counts there is no cost per request, no tokens per second and no quota.
 
-    Counting events instead is wrong: an event may hold several tokens or none.
+    Counting events instead is wrong: an event may hold several tokens or none. An answer that is broken as a whole is
+    the fault of another check, and is not asked for its counts.
     """
     subject = snapshot.fact("endpoint.target").subject
     answers = [("plain", snapshot.fact("endpoint.plain"))]
     if snapshot.error("endpoint.stream") is None and snapshot.fact("endpoint.stream") is not None:
         answers.append(("stream", snapshot.fact("endpoint.stream")))
     for name, answer in answers:
-        if answer.error is not None or not answer.usage_expected:
+        broken = answer.wire is not None if name == "plain" else answer.well_formed is False
+        if answer.error is not None or broken or not answer.usage_expected:
             continue
         stated = answer.usage.prompt_tokens if answer.usage is not None else None
         if answer.usage is not None and answer.usage.completion_tokens is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import ssl
 import threading
@@ -43,12 +44,10 @@ class Replay:
         replay = self
 
         class Handler(socketserver.StreamRequestHandler):
-            def setup(self) -> None:
-                self.timeout = replay.body_timeout_s
-                super().setup()
+            timeout = 30
 
             def handle(self) -> None:
-                while replay._one(self.rfile, self.wfile):
+                while replay._one(self.rfile, self.wfile, self.connection):
                     pass
 
         class Server(socketserver.ThreadingTCPServer):
@@ -70,10 +69,19 @@ class Replay:
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
-        self._server.server_close()
+        self.shut()
         self._thread.join(5)
 
-    def _one(self, rfile: object, wfile: object) -> bool:
+    def shut(self) -> None:
+        """Closes the port of a server, also of one that was never entered."""
+        self._server.server_close()
+
+    def answer(self, key: str, head: str, body: bytes) -> bytes:
+        """What is answered to one request; `head` has the request line in it."""
+        answer = self.answers.get(key, NOT_FOUND)
+        return answer(body) if callable(answer) else answer
+
+    def _one(self, rfile: object, wfile: object, connection: socket.socket) -> bool:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             line = rfile.readline(65536)  # type: ignore[attr-defined]
@@ -82,17 +90,18 @@ class Replay:
             head += line
         lines = head.decode("latin-1").split("\r\n")
         length = next((int(x.split(":")[1]) for x in lines if x.lower().startswith("content-length:")), 0)
+        connection.settimeout(self.body_timeout_s)
         try:
             body = rfile.read(length) if length else b""  # type: ignore[attr-defined]
         except TimeoutError:
             wfile.write(self.on_body_timeout)  # type: ignore[attr-defined]
             return False
+        connection.settimeout(30)
         key = " ".join(lines[0].split(" ")[:2])
         self.seen.append(key)
         self.heads.append(head.decode("latin-1"))
         self.bodies.append(body)
-        answer = self.answers.get(key, NOT_FOUND)
-        data = answer(body) if callable(answer) else answer
+        data = self.answer(key, head.decode("latin-1"), body)
         wfile.write(data)  # type: ignore[attr-defined]
         answered = data.partition(b"\r\n\r\n")[0].lower()
         framed = b"content-length:" in answered or b"transfer-encoding: chunked" in answered
