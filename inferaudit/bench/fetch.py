@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from inferaudit.bench.endpoint import USER_AGENT, Endpoint, headers, resolve
 from inferaudit.errors import CollectError
 from inferaudit.plan import LoadPlan
@@ -37,6 +35,8 @@ def get_page(plan: LoadPlan, url: str) -> tuple[str, str]:
 
 
 def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str, bytes]:
+    import httpx  # here, for most loads need no GET and it takes a fifth of their start-up
+
     transport = httpx.HTTPTransport(uds=plan.url.removeprefix("unix:")) if endpoint.unix else None
     own = headers(plan.auth) if endpoint.unix or _same_origin(url, endpoint) else {}
     try:
