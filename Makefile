@@ -26,7 +26,8 @@ demo: $(VENV)/.demo
 
 tools:
 	@for tool in go cc kubectl openssl chromium promtool prometheus prometheus-alertmanager; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	  [ -z "$$missing" ] || { echo "make test also needs:$$missing (Debian: golang, gcc, kubernetes-client, openssl, chromium, prometheus, prometheus-alertmanager)"; exit 1; }
+	  PATH="$$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" command -v pg_ctl >/dev/null || missing="$$missing pg_ctl"; \
+	  [ -z "$$missing" ] || { echo "make test also needs:$$missing (Debian: golang, gcc, kubernetes-client, openssl, chromium, prometheus, prometheus-alertmanager, postgresql)"; exit 1; }
 
 ## make controlplane  build etcd, the Kubernetes control plane and KWOK into a cache folder (KUBEBUILDER_ASSETS overrides)
 controlplane:

@@ -24,6 +24,7 @@ from inferaudit.slo import TEMPLATE, Objective, parse_objective, parse_objective
 from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
 
 _MAX_POLICY_BYTES = 1 << 20
+_MOST_FAULTS = 10  # told at once: a template that nobody filled in has dozens
 
 
 def _checked(parse: Any) -> BeforeValidator:
@@ -320,7 +321,9 @@ def _load(path: Path, model: type[_Model], what: str) -> _Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise PolicyError("\n".join(_explain(path, root, error, model))) from error
+        lines = list(_explain(path, root, error, model))
+        more = [f"and {len(lines) - _MOST_FAULTS} more"] if len(lines) > _MOST_FAULTS else []
+        raise PolicyError("\n".join([*lines[:_MOST_FAULTS], *more])) from error
 
 
 def _explain(path: Path, root: yaml.Node | None, error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
@@ -332,6 +335,8 @@ def _explain(path: Path, root: yaml.Node | None, error: ValidationError, model: 
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"unknown key{_nearest(location, model)}"
+        elif problem["type"] == "string_too_short":
+            message = "empty: write what is meant, or delete the entry"
         yield f"{path}:{_line(root, location)}: {field}: {message}"
 
 

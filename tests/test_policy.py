@@ -119,3 +119,14 @@ def test_slo_flag() -> None:
     for wrong in ("ttft_p99", "ttft_p99=", "nope=1", "", "ttft_p99=fast", "error_rate=120%", "ttft_p0=1s"):
         with pytest.raises(UsageError):
             parse_slo_flag(wrong)
+
+
+def test_a_template_that_nobody_filled_in_is_told_in_few_lines(tmp_path: Path) -> None:
+    rows = "".join(f"  - {{item: gpu.row-{n}, evidence: '', owner: me, date: 2026-11-01}}\n" for n in range(40))
+    (tmp_path / "p.yaml").write_text(f"attestations:\n{rows}")
+    with pytest.raises(PolicyError) as error:
+        load_policy(tmp_path / "p.yaml")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 11
+    assert lines[0] == f"{tmp_path}/p.yaml:2: attestations.0.evidence: empty: write what is meant, or delete the entry"
+    assert lines[-1] == "and 30 more"
