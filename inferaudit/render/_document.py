@@ -285,8 +285,8 @@ def why_not_other(row: Mapping[str, Any]) -> str:
     other = _other(row)
     if other.get("outcome") in (Outcome.PASS.value, Outcome.FAIL.value) or not other.get("reason"):
         return ""
-    where = _MEASURED_AT.get(str(other.get("source")), str(other.get("source") or "not stated"))
-    return line(str(other["reason"]) if other.get("value") is not None else f"{where}: {other['reason']}", 400)
+    reason, where = str(other["reason"]), _MEASURED_AT.get(str(other.get("source")), "")
+    return line(reason if where in reason or other.get("value") is not None else f"{where}: {reason}", 400)
 
 
 def _other(row: Mapping[str, Any]) -> Mapping[str, Any]:
