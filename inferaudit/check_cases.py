@@ -23,6 +23,7 @@ from inferaudit.evaluate import Selection, check_words, evaluate
 from inferaudit.model import Check, Fact, FactError, FactErrorKind, Finding, Outcome, Snapshot, Target
 from inferaudit.policy import Policy
 from inferaudit.snapshot import decode_fact, from_bytes, to_bytes
+from inferaudit.yaml_text import read_yaml
 
 _ERROR = "$error"
 
@@ -67,7 +68,7 @@ def run_case(catalog: Catalog, path: Path) -> CaseResult:
     check = catalog.check(path.parent.name)
     outcome = expected_outcome(path)
     try:
-        case = msgspec.convert(yaml.safe_load(path.read_text("utf-8")), _Case)
+        case = msgspec.convert(read_yaml(path.read_text("utf-8")), _Case)
         snapshot = _snapshot(case, path)
     except (yaml.YAMLError, msgspec.ValidationError, ValueError, TypeError) as error:
         return CaseResult(path, check.id, outcome, (), (f"not a case: {error}",))
@@ -80,7 +81,7 @@ def run_case(catalog: Catalog, path: Path) -> CaseResult:
 
 def blinded(check: Check, catalog: Catalog, path: Path) -> tuple[Finding, ...]:
     """The findings of the case in `path` with every fact replaced by an error: nothing may pass or fail."""
-    case = msgspec.convert(yaml.safe_load(path.read_text("utf-8")), _Case)
+    case = msgspec.convert(read_yaml(path.read_text("utf-8")), _Case)
     snapshot = _snapshot(case, path)
     error = Fact(error=FactError(FactErrorKind.FAILED, "made to fail by the test", source="test"))
     facts = {name: error for name in (*snapshot.facts, *check.needs) if name != "policy"}

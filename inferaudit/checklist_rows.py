@@ -64,7 +64,8 @@ def unattested(section: Sequence[Mapping[str, Any]], phase: Phase) -> tuple[str,
 
 def unknown_rows(attestations: Iterable[str], checklists: Iterable[Checklist]) -> dict[str, str]:
     """Items of attestations that name no row, with the nearest row's id (or nothing)."""
-    named = rows_by_name(checklists)
+    attestations = list(attestations)
+    named = rows_by_name(checklists) if attestations else {}
     wrong = [item for item in dict.fromkeys(attestations) if item not in named]
     return {item: next(iter(difflib.get_close_matches(item, list(named), n=1)), "") for item in wrong}
 

@@ -15,6 +15,7 @@ import yaml
 
 from inferaudit.errors import CatalogError
 from inferaudit.model import Outcome, Phase
+from inferaudit.yaml_text import read_yaml
 
 PRIORITIES = ("critical", "high", "medium", "low")
 _STRICTEST_FIRST = ("both", "none", "either")
@@ -54,7 +55,7 @@ class Checklist(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def load_checklist(text: str, checklist_id: str, origin: str) -> Checklist:
     """The checklist in `text`; :class:`CatalogError` names `origin` and the field."""
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
         checklist = msgspec.convert({"id": checklist_id, **data}, Checklist)
     except (yaml.YAMLError, msgspec.ValidationError, TypeError) as error:
         raise CatalogError(f"{origin}: {error}") from error

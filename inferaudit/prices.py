@@ -13,9 +13,9 @@ from importlib.resources import files
 from typing import Any
 
 import msgspec
-import yaml
 
 from inferaudit.errors import UsageError
+from inferaudit.yaml_text import read_yaml
 
 
 class GpuPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ class PriceSheet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def price_sheet() -> PriceSheet:
     """The sheet of this release."""
     text = (files("inferaudit") / "prices.yaml").read_text(encoding="utf-8")
-    return msgspec.convert(yaml.safe_load(text), PriceSheet)
+    return msgspec.convert(read_yaml(text), PriceSheet)
 
 
 def gpu_name(product: str) -> str | None:

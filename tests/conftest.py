@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.cluster import control_plane, gpu_service  # noqa: F401  # fixtures
 from support.node import real_node  # noqa: F401  # a fixture
+
+# Both measure the machine, which other work may slow down, and nothing of what a test asserts.
+settings.register_profile("inferaudit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("inferaudit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,6 +18,7 @@ ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 DOCS = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 MANIFESTS = str(ROOT / "templates" / "demo")
+HANG_S = 240  # bounds a step that hangs, not one that a busy machine slows down
 
 
 @dataclass
@@ -105,7 +106,7 @@ def run(folder: Path, path: Path | None = None, **given: str) -> Job:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANG_S,
             check=False,
         )
         job.log += done.stdout + done.stderr
@@ -259,7 +260,7 @@ def test_the_documented_flags_exist() -> None:
             env={"PATH": os.environ["PATH"], "COLUMNS": "400"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANG_S,
             check=True,
         ).stdout
         for verb in ("run", "render", "diff", "bench")

@@ -30,7 +30,7 @@ def load(server: FaultyServer, name: str, requests: int = 1) -> LoadOutcome:
         profile="test",
         stages=(StagePlan("sustained", concurrency=1, requests=requests),),
         stream=fault.stream if protocol(fault.api).event else None,
-        timeout_s=fault.timeout_s or 10.0,
+        timeout_s=fault.timeout_s or 60.0,  # bounds a hang: a fault that ends by time says its own
         input_tokens=str(max(16, fault.body_bytes // 4)),
         auth=HttpAuth(insecure=True),
     )

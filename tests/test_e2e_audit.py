@@ -19,7 +19,7 @@ from support.cluster import ControlPlane
 
 from inferaudit.demo_server import demo_server
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(300)]
 
 SLO = "ttft_p99=20s,itl_p99=10s,error_rate=20%"  # generous: this is about the verdict, not about this machine
 A100 = {"product": "NVIDIA A100-SXM4-80GB", "memory_total_bytes": 81920 * nvml.MIB}

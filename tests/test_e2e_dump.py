@@ -17,7 +17,7 @@ from support.cluster import SERVICE, ClusterError, ControlPlane, documents
 
 from inferaudit.kube.kinds import KINDS
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(300)]
 
 # One of each way in which a fault shows: in the template, in an object beside it, in what is missing, in what the
 # controllers then do. (Faults in statuses and logs are written by no controller here.)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from support.cluster import ControlPlane
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.controlplane, pytest.mark.xdist_group("controlplane"), pytest.mark.timeout(300)]
 
 WORKLOAD = ("-n", "llm-prod", "--workload", "deployment/chat")
 # What a complete service may name and the example does not: a ClusterRole that is bound in the namespace, and the

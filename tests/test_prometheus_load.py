@@ -25,7 +25,7 @@ from inferaudit.facts.metrics import AlertUnderLoad
 from inferaudit.model import Fact, FactErrorKind
 from inferaudit.plan import LoadPlan, PrometheusPlan, StagePlan
 
-pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(300)]
 
 BOUNDS = (0.05, 0.1, 0.5, 2.0)
 METRIC = "vllm:e2e_request_latency_seconds"

@@ -20,7 +20,7 @@ from inferaudit.rules_file import rules_text
 from inferaudit.runtime_registry import runtimes
 from inferaudit.slo import parse_objectives
 
-pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(300)]
 
 NAMESPACE = "llm-prod"
 OBJECTIVES = {"e2e_p99": "2s", "ttft_p99": "500ms", "error_rate": "0.1%", "availability": "99.9%"}
