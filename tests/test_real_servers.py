@@ -333,6 +333,48 @@ def test_llamacpp_with_all_slots_taken_is_healthy_and_makes_wait(tmp_path: Path)
     assert health == {200}
 
 
+@pytest.fixture(scope="module")
+def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    folder = tmp_path_factory.mktemp("llamacpp")
+    with start_llamacpp(folder) as url:
+        yield ModelServer("llamacpp", url, f"{url}/metrics", ("tiny",), folder)
+
+
+def spent(page: ModelServer) -> tuple[float, float, float]:
+    """Prompt tokens read, prompt tokens taken from the cache, tokens made: as llama.cpp counts them."""
+    names = ("prompt_tokens_total", "prompt_tokens_cached_total", "tokens_predicted_total")
+    read, cached, made = (page.counted(f"llamacpp:{name}") for name in names)
+    return read, cached, made
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("api", ["openai-chat", "openai-completions", "llama.cpp"])
+def test_llamacpp_tokens_under_bench_are_its_own(llamacpp: ModelServer, api: str, stream: bool) -> None:
+    before = spent(llamacpp)
+    result = bench(llamacpp.url, "--api", api, "--model", "tiny", "--output-tokens", 7,
+                   "--stream" if stream else "--no-stream", "--metrics-url", llamacpp.metrics)  # fmt: skip
+    read, cached, made = (after - was for after, was in zip(spent(llamacpp), before, strict=True))
+    assert (result["requests"]["ok"], result["errors"]) == (REQUESTS, {})
+    assert result["tokens"]["source"] == "usage"
+    assert result["tokens"]["output"] == made == 7 * REQUESTS
+    assert result["tokens"]["input"] == read + cached
+    assert (result["tokens"]["cached"] or 0) == cached
+    assert (result["ttft_ms"]["count"], result["stream"]) == ((REQUESTS, True) if stream else (0, False))
+
+
+def test_llamacpp_tokens_of_embeddings_under_bench_are_its_own(tmp_path: Path) -> None:
+    with start_llamacpp(tmp_path, embedding=True) as url:
+        page = ModelServer("llamacpp", url, f"{url}/metrics", ("tiny",), tmp_path)
+        before = spent(page)
+        result = bench(url, "--api", "openai-embeddings", "--model", "tiny", "--metrics-url", page.metrics,
+                       "--input-tokens", 20)  # fmt: skip  # longer texts than its batch get a 500
+        read, cached, made = (after - was for after, was in zip(spent(page), before, strict=True))
+    assert (result["requests"]["ok"], result["errors"]) == (REQUESTS, {})
+    assert result["tokens"]["input"] == read + cached > 0
+    assert made == 0
+    assert (result["tokens"]["output"], result["token_rate"], result["ttft_ms"]["p50"]) == (None, None, None)
+
+
 def test_llamacpp_with_a_key(tmp_path: Path) -> None:
     key = "an-invented-key"
     with start_llamacpp(tmp_path, api_key=key) as url:
