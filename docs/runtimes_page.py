@@ -56,7 +56,15 @@ and an `expect` of one or more of these; all that are given must hold:
 ```
 
 The score is the share of answers that are as expected, with its interval; its floor is the parameter `min_score` of
-`endpoint-golden`. Run the same file against the baseline and the candidate, and `diff` the reports.
+`endpoint-golden`. Run the same file against the baseline and the candidate, and `diff` the reports: it names the
+requests that held before and do not now (up to 300 are told by name), also where both scores are above the floor, and
+one such request is a regression (`--fail-on regression`):
+
+```sh
+inferaudit run --url http://baseline:8000  --golden golden.jsonl -o json=baseline.json
+inferaudit run --url http://candidate:8000 --golden golden.jsonl -o json=candidate.json
+inferaudit diff baseline.json candidate.json --fail-on regression
+```
 
 The first item's body is also the sample for APIs whose input nothing else tells.
 

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from inferaudit.errors import SnapshotError
+from inferaudit.golden_diff import CHECK as GOLDEN
+from inferaudit.golden_diff import GoldenDiff, compare_golden
 from inferaudit.model import Outcome, Report, Severity
 from inferaudit.performance_diff import TOLERANCE, Performance, compare_performance
 
@@ -40,6 +42,7 @@ class _Finding(msgspec.Struct, frozen=True):
     waiver: dict[str, Any] | None = None
     cause: str | None = None
     gates: bool = False
+    evidence: tuple[dict[str, Any], ...] = ()
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +85,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     summary: dict[str, int]
     findings: tuple[FindingChange, ...]
     performance: Performance
+    golden: GoldenDiff | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -96,6 +100,7 @@ def compare(old: Report, new: Report, *, tolerance: float = TOLERANCE, seed: int
         performance = compare_performance(
             old.data.get("benchmark"), new.data.get("benchmark"), tolerance=tolerance, seed=seed
         )
+        golden = compare_golden(*(_evidence(found, GOLDEN) for found in (before, after)))
         sides = _side(old.data), _side(new.data)
     except (msgspec.ValidationError, TypeError) as error:
         raise SnapshotError(f"a report cannot be compared: {error}") from error
@@ -109,19 +114,27 @@ def compare(old: Report, new: Report, *, tolerance: float = TOLERANCE, seed: int
         summary=summary,
         findings=tuple(sorted(shown, key=_order)),
         performance=performance,
+        golden=golden,
         notes=tuple(_notes(old.data, new.data)),
     )
 
 
 def fails(diff: Diff, fail_on: str) -> bool:
-    """True when what `fail_on` names happened: a failure that is new, a performance regression, or either (any)."""
+    """True when what `fail_on` names happened: a failure that is new, a regression, or either (any).
+
+    A regression is one of performance, or a golden answer that held before.
+    """
     broke = any(change.broke for change in diff.findings)
-    regressed = diff.performance.outcome == "worse"
+    regressed = diff.performance.outcome == "worse" or (diff.golden is not None and diff.golden.outcome == "worse")
     return {"new": broke, "regression": regressed, "any": broke or regressed}[fail_on]
 
 
 def _findings(report: Report) -> dict[str, _Finding]:
     return {f.fingerprint: f for f in msgspec.convert(list(report.data.get("findings") or ()), list[_Finding])}
+
+
+def _evidence(findings: Mapping[str, _Finding], check: str) -> list[dict[str, Any]]:
+    return [each for finding in findings.values() if finding.check == check for each in finding.evidence]
 
 
 def _host(data: Mapping[str, Any]) -> str:

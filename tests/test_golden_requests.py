@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.replay import Replay
+from support.replay import Replay, whole
+from support.right_endpoint import KEY, MODEL, RightEndpoint
 
 from inferaudit.collect.endpoint import collect_endpoint
 from inferaudit.collect.endpoint_golden import read_golden
@@ -117,3 +121,56 @@ def test_each_keyword_of_a_schema_tells_right_from_wrong(schema: dict[str, Any],
     assert schema_error(schema) is None
     assert mismatch(schema, good) is None
     assert mismatch(schema, bad) is not None
+
+
+# --- a baseline and a candidate
+
+
+def command(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "inferaudit.cli.app", *map(str, args)], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "KEY": KEY}, check=False,
+    )  # fmt: skip
+
+
+def report(folder: Path, name: str, said: dict[str, str], min_score: float) -> Path:
+    """The report of a server that says `said` to prompts; it is the right one otherwise."""
+    golden, policy, out = folder / "golden.jsonl", folder / "policy.json", folder / f"{name}.json"
+    items = [{"name": word, "prompt": f"Say {word}.", "expect": {"contains": word}} for word in ("one", "two", "six")]
+    golden.write_text("\n".join(map(json.dumps, items)))
+    policy.write_text(json.dumps({"parameters": {"endpoint-golden": {"min_score": min_score}}}))
+    (folder / name).mkdir()
+    server = RightEndpoint(folder / name, tls=False)
+
+    def chat(head: str, body: bytes) -> bytes | None:
+        word = next((w for w in said if f"Say {w}.".encode() in body), "") if server.keyed(head) else ""
+        message = {"role": "assistant", "content": said.get(word, "")}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        document = {"object": "chat.completion", "model": MODEL, "choices": [choice]}
+        return whole(json.dumps(document).encode()) if word else None
+
+    server.routes["POST /v1/chat/completions"] = chat
+    with server:
+        done = command("run", "-f", policy, "--url", server.url, "--model", MODEL, "--scope", "endpoint",
+                       "--golden", golden, "--api-key-env", "KEY", "-o", f"json={out}", "--no-progress")  # fmt: skip
+    assert out.exists(), done.stderr
+    return out
+
+
+@pytest.mark.parametrize("min_score", [1.0, 0.1])
+def test_a_candidate_that_lost_an_answer_is_a_regression_whatever_the_floor(tmp_path: Path, min_score: float) -> None:
+    base = report(tmp_path, "base", {"six": "half a dozen"}, min_score)
+    same = report(tmp_path, "same", {"six": "a few"}, min_score)
+    worse = report(tmp_path, "worse", {"two": "a pair"}, min_score)
+    better = report(tmp_path, "better", {}, min_score)
+    for candidate, code, outcome, lost, won in (
+        (same, 0, "same", [], []), (worse, 1, "worse", ["two"], ["six"]), (better, 0, "better", [], ["six"])
+    ):  # fmt: skip
+        done = command("diff", base, candidate, "--fail-on", "regression", "-o", "json")
+        assert done.returncode == code, (candidate, done.stdout, done.stderr)
+        golden = json.loads(done.stdout)["golden"]
+        assert (golden["outcome"], golden["lost"], golden["won"]) == (outcome, lost, won)
+        assert (golden["compared"], golden["old_score"]) == (3, pytest.approx(2 / 3))
+    told = command("diff", base, worse).stdout
+    assert "Golden requests: worse; 3 golden requests are in both; score 66.7% → 66.7%." in told
+    assert "  lost: two\n  won: six\n" in told

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from inferaudit.cli.diff import app
 from inferaudit.errors import SnapshotError, UsageError
+from inferaudit.golden_diff import MOST_NAMES, PATH, answers_of
 from inferaudit.latency import tabulate
 from inferaudit.model import Report
 from inferaudit.performance_diff import compare_performance
@@ -112,6 +113,55 @@ def test_a_failure_behind_a_blind_check_is_out_of_sight_and_the_blindness_new() 
 
 def test_what_passed_and_passes_is_left_out() -> None:
     assert compare(_report(_finding(outcome="pass")), _report(_finding(outcome="pass"))).findings == ()
+
+
+def _golden(right: str = "", wrong: str = "", unanswered: str = "", **observed: Any) -> Report:
+    shown = {"right": right.split(), "wrong": wrong.split(), "unanswered": unanswered.split()}
+    shown["requests"] = sum(map(len, shown.values()))  # type: ignore[assignment]
+    evidence = [{"path": "endpoint.golden score", "observed": 1, "expected": ""},
+                {"path": PATH, "observed": observed or shown, "expected": ""}]  # fmt: skip
+    return _report(_finding("endpoint-golden", "pass", evidence=evidence))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "outcome", "lost", "won", "reason"),
+    [
+        (_golden("a b"), _golden("a b"), "same", "", "", "2 golden requests are in both"),
+        (_golden("a b"), _golden("a", "b"), "worse", "b", "", "2 golden requests are in both"),
+        (_golden("a", "b"), _golden("a b"), "better", "", "b", "2 golden requests are in both"),
+        (_golden("a", "b"), _golden("b", "a"), "worse", "a", "b", "2 golden requests are in both"),
+        (_golden("a b"), _golden("a", unanswered="b"), "unknown", "", "", "2 golden requests are in both"),
+        (_golden("a b"), _golden("b", "c d"), "same", "", "", "1 golden requests are in both (of 2 and 3)"),
+        (_golden("a"), _golden("b"), "unknown", "", "", "0 golden requests are in both (of 1 and 1)"),
+        (_report(), _golden("b"), "unknown", "", "", "no golden request was sent in the old report"),
+        (_golden("b"), _report(), "unknown", "", "", "no golden request was sent in the new report"),
+        (_golden("b"), _golden(requests=999), "unknown", "", "", "more than 300 golden requests"),
+    ],
+)
+def test_golden_requests_are_compared_one_by_one(
+    old: Report, new: Report, outcome: str, lost: str, won: str, reason: str
+) -> None:
+    found = compare(old, new)
+    assert found.golden is not None
+    assert (found.golden.outcome, found.golden.lost, found.golden.won) == (
+        outcome, tuple(lost.split()), tuple(won.split())
+    )  # fmt: skip
+    assert reason in found.golden.reason
+    assert fails(found, "regression") is (outcome == "worse")
+
+
+def test_without_golden_requests_nothing_is_said_of_them() -> None:
+    assert compare(_report(), _report()).golden is None
+    with pytest.raises(SnapshotError, match="cannot be compared"):
+        compare(_golden("a"), _golden(requests="many"))
+
+
+def test_the_evidence_of_golden_requests_is_bounded() -> None:
+    class Result:
+        name, passed = "a", True
+
+    assert answers_of([Result()] * 2) == {"requests": 2, "right": ["a", "a"], "wrong": [], "unanswered": []}
+    assert answers_of([Result()] * (MOST_NAMES + 1)) == {"requests": MOST_NAMES + 1}
 
 
 _findings = st.lists(

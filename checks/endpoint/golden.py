@@ -12,6 +12,7 @@ from inferaudit.api import (
     passed,
     unknown,
 )
+from inferaudit.golden_diff import PATH, answers_of
 from inferaudit.latency import error_rate_bounds
 
 
@@ -42,14 +43,17 @@ def golden(snapshot: Snapshot, *, min_score: float = 1.0) -> Iterator[Judgement]
     low, high = (1 - bounds[1], 1 - bounds[0]) if bounds else (None, None)
     observed = {"score": score, "interval": [low, high], "requests": len(answered)}
     seen = Evidence("endpoint.golden score", observed, f">= {min_score:g}")
+    named = Evidence(PATH, answers_of(results), "all right")
     if score is None or len(answered) < len(results):
         lost = len(results) - len(answered)
-        yield unknown(subject, f"{lost} of {len(results)} golden requests were not answered", seen)
+        yield unknown(subject, f"{lost} of {len(results)} golden requests were not answered", seen, named)
     elif score < min_score and (min_score >= 1 or (high is not None and high < min_score)):
         listed = ", ".join(wrong[:5])
-        yield failed(subject, f"{len(wrong)} of {len(answered)} golden answers are not as expected: {listed}", seen)
+        yield failed(
+            subject, f"{len(wrong)} of {len(answered)} golden answers are not as expected: {listed}", seen, named
+        )
     elif min_score < 1 and low is not None and low < min_score:
         said = f"score {score:.0%} of {len(answered)} golden requests, 95 % between {low:.0%} and {high:.0%}"
-        yield unknown(subject, f"{said}: too few to say that it is at least {min_score:.0%}", seen)
+        yield unknown(subject, f"{said}: too few to say that it is at least {min_score:.0%}", seen, named)
     else:
-        yield passed(subject, f"{len(answered)} golden requests, score {score:.0%}", seen)
+        yield passed(subject, f"{len(answered)} golden requests, score {score:.0%}", seen, named)

@@ -25,7 +25,7 @@ def diff(
         str | None,
         typer.Option(
             "--fail-on",
-            help="Exit 1 on new (a failure that was none before), regression (performance) or any (either).",
+            help="Exit 1 on new (a failure that was none), regression (performance, golden answers) or any (either).",
             rich_help_panel=o.JUDGE,
         ),
     ] = None,
@@ -105,6 +105,8 @@ def _terminal(found: Diff) -> Iterator[str]:
         yield f"  {measured.change:<9} {line(measured.stage)} {measured.metric}: {_figures(measured)}"
     for reason in found.performance.not_compared:
         yield f"  not compared: {line(reason)}"
+    for place, text in enumerate(_golden(found)):
+        yield f"{'  ' if place else ''}{line(text)}"
     for note in found.notes:
         yield line(f"Note: {note}.")
 
@@ -133,8 +135,23 @@ def _markdown(found: Diff) -> Iterator[str]:
         for m in found.performance.changes:
             yield f"| {m.change} | {markdown(m.stage)} | {markdown(m.metric)} | {markdown(_figures(m))} |"
         yield ""
+    for text in _golden(found):
+        yield f"{markdown(text, 1000)}\n"
     for note in (*(f"not compared: {reason}" for reason in found.performance.not_compared), *found.notes):
         yield f"- {markdown(note)}"
+
+
+def _golden(found: Diff) -> Iterator[str]:
+    """What became of the golden requests; nothing where no report has any."""
+    golden = found.golden
+    if golden is None:
+        return
+    scores = [f"{s:.1%}" if s is not None else "none" for s in (golden.old_score, golden.new_score)]
+    yield f"Golden requests: {golden.outcome}; {golden.reason}; score {scores[0]} → {scores[1]}."
+    for title, names in (("lost", golden.lost), ("won", golden.won), ("not answered now", golden.unanswered)):
+        if names:
+            more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+            yield f"{title}: {', '.join(names[:20])}{more}"
 
 
 def _path(old: str | None, new: str | None) -> str:
