@@ -19,6 +19,7 @@ from inferaudit.catalog import Catalog
 from inferaudit.checklist_rows import completed, unknown_rows
 from inferaudit.errors import CheckBugError, InferauditError, MissingFactError, PolicyError
 from inferaudit.facts import fact_specs
+from inferaudit.facts.process import REPORT
 from inferaudit.model import (
     UNREAD,
     Check,
@@ -62,12 +63,19 @@ class _Draft:
 def evaluate(
     catalog: Catalog, snapshot: Snapshot, policy: Policy, selection: Selection | None = None
 ) -> tuple[Finding, ...]:
-    """Every check's findings, worst first, then by check and subject; `selection` overrides the policy's."""
+    """Every check's findings, worst first, then by check and subject; `selection` overrides the policy's.
+
+    Checks of what the report computes from findings are left out until :mod:`inferaudit.report_findings` judges them.
+    """
     selection = selection or Selection(policy.select, policy.skip)
     _known_ids(catalog, policy)
     given = {"policy": Fact(policy.model_dump(mode="json"))} | _attestations(snapshot, catalog)
     snapshot = replace(snapshot, facts={**snapshot.facts, **given})
-    checks = catalog.select(selection.select, selection.skip)
+    checks = [
+        check
+        for check in catalog.select(selection.select, selection.skip)
+        if REPORT not in check.needs or REPORT in snapshot.facts
+    ]
     unfinished = _unfinished(snapshot)
     drafts: list[_Draft] = []
     for check in checks:
@@ -296,7 +304,7 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy, catalog
         why = prints.get(draft.judgement.cause) if draft.judgement.cause else None
         finding = _finding(draft, policy.severity.get(draft.check.id, draft.check.severity), why, None, True)
         findings.append(replace(finding, gates=_gates(finding, policy, known)))
-    return tuple(sorted(findings, key=_order))
+    return tuple(sorted(findings, key=finding_order))
 
 
 def _unread_in(group: Sequence[_Draft], scope: _Draft) -> bool:
@@ -363,7 +371,8 @@ def _waiver(draft: _Draft, waivers: Iterable[Waiver], today: str) -> Waiver | No
 _OUTCOME_ORDER = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.REVIEW, Outcome.PASS, Outcome.NOT_APPLICABLE)
 
 
-def _order(finding: Finding) -> tuple[Any, ...]:
+def finding_order(finding: Finding) -> tuple[Any, ...]:
+    """Sorts findings as every output has them."""
     return (
         not finding.gates,
         _OUTCOME_ORDER.index(finding.outcome),

@@ -25,6 +25,7 @@ from inferaudit.inventory import gpus_held, inventory_section, models_found, tar
 from inferaudit.model import UNREAD, Fact, Finding, Outcome, Report, Snapshot, Verdict
 from inferaudit.policy import Policy
 from inferaudit.report_file import SCHEMA
+from inferaudit.report_findings import findings_of_report
 from inferaudit.scorecard import scorecard_section
 from inferaudit.sla import benchmark_of
 from inferaudit.sla_table import sla_section
@@ -37,14 +38,24 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
     benchmark = benchmark_of(snapshot, policy)
     target = target_section(snapshot)
     cost = _cost(snapshot, policy, target, benchmark)
-    findings = evaluate(catalog, _with_this_run(snapshot, policy, target, benchmark, cost), policy, selection)
+    seen = _with_this_run(snapshot, policy, target, benchmark, cost)
+    first = evaluate(catalog, seen, policy, selection)
+    checklists = checklist_section(catalog.checklists.values(), first, snapshot)
+    inventory = inventory_section(snapshot, first)
+    sla = sla_section(snapshot, policy, first)
+    models = None if inventory["models"] is None else len(inventory["models"])
+    decisions = decisions_section(policy, benchmark, cost, sla)
+    computed = {
+        "scorecard": scorecard_section(first, catalog, checklists, models=models),
+        "cost": cost,
+        "decisions": decisions,
+    }
+    findings = findings_of_report(catalog, seen, policy, selection, first, computed)
     verdict = decide(findings)
     checklists = checklist_section(catalog.checklists.values(), findings, snapshot)
     required = unattested(checklists, policy.phase) if policy.gate.attestations == "required" else ()
     if required and verdict is Verdict.GO:
         verdict = Verdict.INCOMPLETE
-    inventory = inventory_section(snapshot, findings)
-    sla = sla_section(snapshot, policy, findings)
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": verdict.value,
@@ -70,13 +81,11 @@ def audit_report(catalog: Catalog, snapshot: Snapshot, policy: Policy, selection
         "checklists": checklists,
         "sla": sla,
         "benchmark": benchmark,
-        "scorecard": scorecard_section(
-            findings, catalog, checklists, models=None if inventory["models"] is None else len(inventory["models"])
-        ),
+        "scorecard": scorecard_section(first, catalog, checklists, models=models),
         "cost": cost,
         "inventory": inventory,
         "advice": advice_section(snapshot, policy, target, benchmark),
-        "decisions": decisions_section(policy, benchmark, cost, sla),
+        "decisions": decisions,
         "governance": governance_section(policy, snapshot.collected_at),
     }
     return Report({**data, "trends": trends_section(_history(snapshot), run_of(data))})

@@ -31,6 +31,7 @@ FLOORS = {
     "evaluate": 4,
     "verdict": 4,
     "report": 4,
+    "report_findings": 4,
     "slo_judgements": 3,
     "checklist_rows": 4,
     "scorecard": 4,

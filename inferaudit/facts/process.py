@@ -9,6 +9,8 @@ import msgspec
 from inferaudit.facts.spec import FactSpec
 from inferaudit.model import Scope
 
+REPORT = "process.report"  # computed from findings, so that checks of it are judged last
+
 
 class AttestationFact(msgspec.Struct, frozen=True, kw_only=True):
     """An attestation with what could be verified of its evidence. Dates are ISO ``YYYY-MM-DD``.
@@ -37,6 +39,12 @@ FACTS = (
         list[AttestationFact],
         "attestations and what could be verified of them",
         flag="-f",
+    ),
+    FactSpec(
+        REPORT,
+        Scope.PROCESS,
+        dict[str, Any],
+        "what the report computes from all other findings: scorecard, cost, decisions",
     ),
     FactSpec(
         "process.baseline", Scope.PROCESS, list[str], "fingerprints that failed in an earlier report", flag="--baseline"
