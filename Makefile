@@ -39,7 +39,7 @@ servers: $(STAMP)
 
 ## make test          all tests, with a real API server, model servers and a browser; the real node's where it can start
 test: $(STAMP) tools controlplane servers check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not node and not servers"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not node and not servers"
 	@if why=$$(PYTHONPATH=tests $(BIN)/python -m support.node); then $(MAKE) test-node; \
 	  else echo; echo "NOT TESTED: what needs a real node, because:"; echo "$$why" | sed 's/^/  /'; \
 	    [ -z "$$REQUIRE_NODE" ] || exit 1; fi
