@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from inferaudit.catalog import Catalog, load_catalog
 from inferaudit.checklists import all_items
-from inferaudit.model import Check, Finding, Outcome, Phase, Severity
+from inferaudit.model import Check, Finding, Outcome, Phase, Report, Severity
+from inferaudit.render import render
 from inferaudit.scorecard import LAYERS, SECTIONS, STAGES, layer_of, points_section, scorecard_section
 
 
@@ -143,3 +145,22 @@ def test_points_lie_between_none_and_all(statuses: dict[str, str]) -> None:
     applicable = [s for s in statuses.values() if s != "not_applicable"]
     assert (share is None) == (not applicable)
     assert share is None or 0 <= share <= 1
+
+
+@pytest.mark.parametrize("format", ["html", "markdown"])
+def test_a_report_says_what_the_next_stage_lacks(format: str) -> None:
+    """And no more than a reader takes in, hostile or absent as it may be."""
+    lacks = [{"title": f"row <b>{n}</b>", "status": "unknown", "message": "", "row": "r"} for n in range(20)]
+    next_ = {"stage": 3, "title": "It scales", "lacks": lacks}
+    layers = {"outcome": {"title": "Outcome", "score": None}, "change": {"title": "Change", "score": 0.5}}
+    card = {"layers": layers, "score": None, "maturity": 2, "maturity_title": "By hand", "maturity_next": next_}
+    report = {"schema": "inferaudit.report/v1", "verdict": "GO", "findings": [], "scorecard": card}
+    text = render(Report(report), format)
+    assert "Maturity 2 of 4: By hand. For stage 3" in text
+    assert "It scales" in text
+    assert html.unescape(text).count("row <b>") == 12
+    assert "<b>1</b>" not in text
+    assert "and 8 more" in text
+    assert "nothing is known of Outcome" in text
+    for absent in ({}, {"layers": layers}, {"maturity": 2, "maturity_next": None}):
+        assert "it lacks" not in render(Report({**report, "scorecard": absent}), format)

@@ -23,6 +23,7 @@ from inferaudit.model import Report
 from inferaudit.render import _advice as advice
 from inferaudit.render import _costs as costs
 from inferaudit.render import _document as d
+from inferaudit.render import _score as score
 from inferaudit.render import _trends as trends
 from inferaudit.render._budget import budget_rows, budget_summary
 from inferaudit.render._charts import budget, charts
@@ -97,7 +98,10 @@ def _page(document: d.Document, scale: float) -> str:
             trend_sentence=trends.trend_sentence(document),
             kinds=trends.kind_rows(document),
             kind_figures=trends.KIND_FIGURES,
-            layers=_layers(document),
+            layers=score.layer_rows(document),
+            score_line=score.score_line(document),
+            maturity_line=score.maturity_line(document),
+            maturity_lacks=score.maturity_lacks(document),
             costs=costs.cost_figures(document),
             cost_inputs=costs.cost_inputs(document),
             cpu_line=costs.cpu_line(document),
@@ -198,16 +202,6 @@ def _groups(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     for entry in entries:
         groups.setdefault(entry.finding.group, []).append(entry)
     return {name: groups[name] for name in sorted(groups)}
-
-
-def _layers(document: d.Document) -> list[tuple[str, float | None]]:
-    layers = d.section(document.scorecard.get("layers"))
-    out = []
-    for name, layer in layers.items():
-        score = d.section(layer).get("score")
-        known = min(max(float(score), 0.0), 1.0) if isinstance(score, int | float) else None
-        out.append((str(d.section(layer).get("title") or name), known))
-    return out
 
 
 def _command(document: d.Document) -> str:

@@ -36,6 +36,7 @@ from inferaudit.render._document import (
 )
 from inferaudit.render._figures import PERCENTILES, client_warning, latency_rows, rate_lines
 from inferaudit.render._options import Options
+from inferaudit.render._score import layer_rows, maturity_lacks, maturity_line, score_line
 from inferaudit.render._trends import KIND_FIGURES, kind_rows, trend_rows, trend_sentence
 
 LIMIT_BYTES = 60_000
@@ -51,12 +52,13 @@ def render(report: Report, *, options: Options) -> str:
     left_out = []
     for title, body in _sections(document):
         part = f"\n{body}\n"
-        if len((text + part).encode()) > LIMIT_BYTES - 1000:
+        if len((text + part).encode()) > LIMIT_BYTES - 3000:
             left_out.append(title)
         else:
             text += part
     if left_out:
-        names = ", ".join(map(markdown, left_out))
+        names = ", ".join(markdown(title, 30) for title in left_out[:15])
+        names += f" and {len(left_out) - 15} more" if len(left_out) > 15 else ""
         text += f"\nLeft out, for a comment's length: {names}; see the JSON or HTML report.\n"
     return text
 
@@ -102,6 +104,8 @@ def _sections(document: Document) -> Iterable[tuple[str, str]]:
     if said:
         body = "\n".join(f"- **{markdown(r.title)}** {markdown(r.status)}: {markdown(r.text, 600)}" for r in said)
         yield "advice", _details("Advice and decisions", body)
+    if layer_rows(document):
+        yield "score", _details("Score and maturity", _score(document))
     yield "coverage", _coverage(document)
     for group, findings in by_group(f for f in standing(document) if not f.gates).items():
         bad = sum(f.status in ("fail", "unknown", "review") for f in findings)
@@ -111,6 +115,16 @@ def _sections(document: Document) -> Iterable[tuple[str, str]]:
     if digests:
         seen = f"collected {document.collected_at or 'at an unknown time'}"
         yield "digests", _details("How to reproduce", markdown_block(f"{digests}\n{seen}"))
+
+
+def _score(document: Document) -> str:
+    layers = [f"- {markdown(name)}: {quantity(score, 'ratio')}" for name, score in layer_rows(document)]
+    lacks = [
+        f"- {_SIGNS.get(status, '❔')} {markdown(title)}{f': {markdown(why)}' if why else ''}"
+        for status, title, why in maturity_lacks(document)
+    ]
+    parts = (markdown(score_line(document)), "\n".join(layers), markdown(maturity_line(document)), "\n".join(lacks))
+    return "\n\n".join(filter(None, parts))
 
 
 def _blocker(finding: Finding, explains: Sequence[Finding]) -> str:
