@@ -14,11 +14,8 @@ from support.server_recipes import HERE, Recipe, packages, python
 
 
 def _made(home: Path, script: str, *arguments: str) -> None:
-    """Runs one of the scripts beside the requirements with the environment's own Python.
-
-    Their folder stays off its path: torch would take the folder ``triton`` there for the package of that name.
-    """
-    subprocess.run(python(home, "-P", str(HERE / script), *arguments), check=True, stdout=subprocess.DEVNULL)
+    """Runs one of the scripts beside the requirements with the environment's own Python."""
+    subprocess.run(python(home, str(HERE / script), *arguments), check=True, stdout=subprocess.DEVNULL)
 
 
 # --- vLLM, out of the wheel for CPUs

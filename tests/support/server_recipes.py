@@ -53,7 +53,8 @@ def _triton_files(home: Path, folder: Path, ports: Sequence[int]) -> None:
     shutil.copytree(wheel / "backends" / "python", backend)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     shutil.copy2(wheel / "python_backend_stubs" / version / "triton_python_backend_stub", backend)
-    for model in (HERE / "triton").iterdir():
+    # Not called "triton": the folder is on every server's path, and torch would take it for the package of that name.
+    for model in (HERE / "triton_models").iterdir():
         (folder / "models" / model.name / "1").mkdir(parents=True)
         shutil.copy2(model / "config.pbtxt", folder / "models" / model.name)
         shutil.copy2(model / "model.py", folder / "models" / model.name / "1")

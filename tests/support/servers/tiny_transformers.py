@@ -25,5 +25,7 @@ ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
 sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 config = LlamaConfig(vocab_size=len(vocabulary), num_key_value_heads=4, max_position_embeddings=256, **sizes, **ids)
 model = LlamaForCausalLM(config)
+with torch.no_grad():  # an end at once, or half a character, would be an answer without text
+    model.lm_head.weight[[i for token, i in vocabulary.items() if not "!" <= token <= "~" or len(token) > 1]] = 0
 model.generation_config = GenerationConfig(max_new_tokens=16, do_sample=False, **ids)
 model.eval().save_pretrained(folder)
