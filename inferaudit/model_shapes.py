@@ -46,7 +46,8 @@ class ModelShape:
     """A decoder. `full_layers` keep KV for the whole context, `window_layers` for `window` tokens; the rest keep none.
 
     `cacheless_parameters` are the weights that a layer without KV has in place of attention; None = as many.
-    `stored_bytes` is the size of the weights' files where they were looked at, `stored_quant` how those are quantised.
+    `stored_bytes` is the size of the weights' files where they were looked at, `stored_quant` how those are quantised,
+    or how the model is published where that is not at 16 bits.
     `stated_parameters` wins over the count derived from the shape.
     """
 
@@ -139,7 +140,7 @@ PUBLISHED: tuple[ModelShape, ...] = (
     _dense("Llama-2-13B", 40, 5120, 40, 40, 13_824, 32_000),
     _dense("Qwen2.5-14B", 48, 5120, 40, 8, 13_824, 152_064),
     _dense("gpt-oss-20b", 24, 2880, 64, 8, 2880, 201_088, head_dim=64, experts=Experts(32, 4, 2880),
-           window_layers=12, window=128),
+           window_layers=12, window=128, stored_quant="mxfp4"),
     _dense("Gemma-2-27B", 46, 4608, 32, 16, 36_864, 256_000, head_dim=128, tied_embeddings=True,
            window_layers=23, window=4096),
     _dense("Qwen3-30B-A3B", 48, 2048, 32, 4, 6144, 151_936, head_dim=128, experts=Experts(128, 8, 768)),
@@ -149,13 +150,14 @@ PUBLISHED: tuple[ModelShape, ...] = (
     _dense("Llama-3-70B", 80, 8192, 64, 8, 28_672, 128_256),
     _dense("Qwen2.5-72B", 80, 8192, 64, 8, 29_568, 152_064),
     _dense("gpt-oss-120b", 36, 2880, 64, 8, 2880, 201_088, head_dim=64, experts=Experts(128, 4, 2880),
-           window_layers=18, window=128),
+           window_layers=18, window=128, stored_quant="mxfp4"),
     _dense("Mistral-Large-123B", 88, 12_288, 96, 8, 28_672, 32_768),
     _dense("Mixtral-8x22B", 56, 6144, 48, 8, 16_384, 32_768, experts=Experts(8, 2, 16_384)),
     _dense("Qwen3-235B-A22B", 94, 4096, 64, 4, 12_288, 151_936, head_dim=128, experts=Experts(128, 8, 1536)),
     _dense("Llama-3.1-405B", 126, 16_384, 128, 8, 53_248, 128_256),
     _dense("DeepSeek-V3-671B", 61, 7168, 128, 128, 18_432, 129_280, head_dim=128,
-           mla=Mla(512, 64, 128, 128, 1536), experts=Experts(256, 8, 2048, shared_width=2048, dense_layers=3)),
+           mla=Mla(512, 64, 128, 128, 1536), stored_quant="fp8",
+           experts=Experts(256, 8, 2048, shared_width=2048, dense_layers=3)),
 )  # fmt: skip
 # Known by name alone: a bare size is taken as one of those above.
 NAMED: tuple[ModelShape, ...] = (
@@ -220,7 +222,8 @@ def shape_from_name(model: str) -> ModelShape | None:
     for pattern, name in _UNSIZED.items():
         said = said or (_plain(name) if re.fullmatch(pattern + _EDITION, _plain(last)) else "")
     if said:
-        return known[said]
+        whole = re.search(r"[-_.](bf16|fp16)(?![a-z0-9])", last, re.IGNORECASE)
+        return replace(known[said], stored_quant=None) if whole else known[said]
     sizes = list(_SIZE_IN_NAME.finditer(last))
     if len(sizes) != 1:
         return None  # none, or several ("Qwen-7B-draft-for-70B"): a guess would be no answer
@@ -245,7 +248,7 @@ def _by_size(text: str, size: re.Match[str]) -> ModelShape:
         known = ", ".join(shape.name for shape in PUBLISHED if shape.experts)
         raise UsageError(f"{text!r} names no published mixture of experts; known are {known}; or give its config.json")
     dense = [shape for shape in PUBLISHED if shape.experts is None or shape.mla is not None]
-    nearest = min(dense, key=lambda shape: abs(math.log(shape.parameters / asked)))
+    nearest = replace(min(dense, key=lambda shape: abs(math.log(shape.parameters / asked))), stored_quant=None)
     what = f"{nearest.layers} layers, {nearest.kv_heads} KV heads, head size {nearest.head_dim}"
     if nearest.mla:
         what = f"{nearest.layers} layers, latent attention of {nearest.mla.cached_values} values a token"

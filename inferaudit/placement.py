@@ -63,6 +63,33 @@ def gpu_product(node: Node) -> str | None:
     return next((node.labels[label] for label in PRODUCT_LABELS if node.labels.get(label)), None)
 
 
+def pinned_products(workload: Workload) -> tuple[str, ...]:
+    """The products that the pod's own selector or required affinity names; empty where it names none."""
+    spec = pod_spec(workload)
+    selector = spec.get("nodeSelector") or {}
+    pinned = [str(selector[label]) for label in PRODUCT_LABELS if selector.get(label)]
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ) or {}
+    terms = required.get("nodeSelectorTerms") or ()
+    named = [
+        [
+            str(value)
+            for e in term.get("matchExpressions") or ()
+            if _names_products(e)
+            for value in e.get("values") or ()
+        ]
+        for term in terms
+    ]
+    if not pinned and all(named):  # terms are alternatives: one that names none lets any product in
+        pinned = [product for products in named for product in products]
+    return tuple(dict.fromkeys(pinned))
+
+
+def _names_products(expression: Mapping[str, Any]) -> bool:
+    return expression.get("key") in PRODUCT_LABELS and expression.get("operator") == "In"
+
+
 def is_spot(node: Node) -> bool:
     """True for a node that the provider may take away at short notice."""
     return any(node.labels.get(label, "").lower() == value.lower() for label, value in _SPOT)

@@ -103,7 +103,7 @@ def roofline(snapshot: Snapshot, stage: LoadStage | None) -> Roofline | NoRoofli
     rows = answered(records, stage)
     span_ns = _span_ns(records, rows)
     batch = max(1.0, _in_flight(records, rows) / replicas)
-    context, quant = _context(records, rows), (quantised_as(engine) if engine else None) or "fp16"
+    context, quant = _context(records, rows), (quantised_as(engine) if engine else None) or shape.stored_quant or "fp16"
     try:
         ceiling = decode_tokens_per_second_ceiling(
             shape,

@@ -629,3 +629,16 @@ def test_a_name_that_states_the_format_of_the_weights() -> None:
     assert named.quant == "awq-4bit"
     assert plan_capacity(load_model_shape("Qwen/Qwen2.5-7B-Instruct"), named_gpu("L4")).quant == "fp16"
     assert plan_capacity(load_model_shape("Qwen/Qwen2.5-7B-Instruct-AWQ"), named_gpu("L4"), quant="fp8").quant == "fp8"
+
+
+@pytest.mark.parametrize(
+    ("name", "quant"),
+    [
+        ("deepseek-ai/DeepSeek-R1", "fp8"),
+        ("openai/gpt-oss-120b", "mxfp4"),
+        ("unsloth/gpt-oss-20b-BF16", "fp16"),
+        ("671B", "fp16"),
+    ],
+)
+def test_models_published_in_fewer_bits_are_sized_so(name: str, quant: str) -> None:
+    assert plan_capacity(load_model_shape(name), named_gpu("H200")).quant == quant

@@ -125,7 +125,7 @@ def _plan(
         return plan_capacity(
             shape,
             gpu,
-            quant=(quantised_as(engine) if engine else None) or "fp16",
+            quant=(quantised_as(engine) if engine else None) or shape.stored_quant or "fp16",
             kv_dtype=kv if kv in KV_BYTES else "fp16",
             context=int((engine and engine.number("max_model_len")) or 4096),
             gpus=gpus,

@@ -19,26 +19,27 @@ from inferaudit.errors import UsageError
 from inferaudit.gpu_table import GpuSpec, named_gpu, node_gpu
 from inferaudit.kube.types import Node, Workload
 from inferaudit.model_shapes import ModelShape, shape_from_name
-from inferaudit.placement import gpu_product, usable_nodes
+from inferaudit.placement import gpu_product, pinned_products, usable_nodes
 from inferaudit.pod_state import is_current, is_ready, pod_name
 
 
 @check(
     title="The model fits the GPUs it is given",
     severity=Severity.HIGH,
-    needs=("workload", "workload.containers", "cluster.nodes"),
-    optional=("service.configmaps", "workload.pods"),
+    needs=("workload", "workload.containers"),
+    optional=("cluster.nodes", "service.configmaps", "workload.pods"),
     remediation="Quantise the weights, shorten the context, or ask for more or larger GPUs (`inferaudit capacity`).",
 )
 def model_fits(snapshot: Snapshot, *, default_context: int = 4096) -> Iterator[Judgement]:
     """Weights that leave no room for one request's KV cache end in an out-of-memory error at start or at first use.
 
-    The size is computed from the model's name, its quantisation and the nodes it may run on, and named with its
-    assumptions; what comes out within 5 % of the limit is left for a person to measure. Where the name tells no size, a
-    pod that is ready proves that the model was loaded.
+    The size is computed from the model's name, its quantisation and the nodes it may run on (without a cluster, the
+    product that its selector names), and named with its assumptions; what comes out within 5 % of the limit is left for
+    a person to measure. Where the name tells no size, a pod that is ready proves that the model was loaded.
     """
     workload = snapshot.fact("workload")
-    nodes = usable_nodes(workload, snapshot.fact("cluster.nodes"))
+    nodes_known = snapshot.error("cluster.nodes") is None
+    nodes = usable_nodes(workload, snapshot.fact("cluster.nodes")) if nodes_known else []
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else ()
     serving = [pod_name(pod) for pod in pods if is_current(pod) and is_ready(pod)]
@@ -51,6 +52,8 @@ def model_fits(snapshot: Snapshot, *, default_context: int = 4096) -> Iterator[J
             continue
         if shape is None or engine.value("max_model_len") is None or quantised_as(engine) is None:
             snapshot.require_read("service.configmaps")
+        if shape is None and not nodes_known:
+            snapshot.fact("cluster.nodes")
         if shape is None:
             seen = Evidence("model", model or None, "a name that states its size")
             if serving:
@@ -61,26 +64,29 @@ def model_fits(snapshot: Snapshot, *, default_context: int = 4096) -> Iterator[J
             yield review(
                 subject, "the model's size is not stated by its name: size it with `inferaudit capacity`", seen
             )
-        elif (gpu := _smallest_gpu(workload, nodes)) is None:
+        elif (gpu := _smallest_gpu(workload, nodes, nodes_known=nodes_known)) is None:
+            snapshot.fact("cluster.nodes")  # where nothing is pinned, the nodes alone could tell
             products = sorted({gpu_product(node) or "?" for node in nodes})
             yield unknown(subject, "the GPUs of its nodes are not known", Evidence("cluster.nodes", products))
         else:
             yield _judge(subject, engine, shape, gpu, gpus, default_context)
 
 
-def _smallest_gpu(workload: Workload, nodes: list[Node]) -> GpuSpec | None:
-    """The GPU with the least memory that a pod may get: a MIG slice by its profile, else by the nodes' labels."""
+def _smallest_gpu(workload: Workload, nodes: list[Node], *, nodes_known: bool) -> GpuSpec | None:
+    """The GPU with the least memory that a pod may get: a MIG slice by its profile, else by the labels of its nodes."""
     for resource in workload.gpu_resources:
         profile = re.fullmatch(r"nvidia\.com/mig-\d+g\.(\d+)gb.*", resource)
         if profile:
             return named_gpu(f"{profile[1]}GB")
     known = [node_gpu(gpu_product(node), node.labels) for node in nodes]
+    if not nodes_known:
+        known = [node_gpu(product, {}) for product in pinned_products(workload)]
     found = [gpu for gpu in known if gpu is not None]
     return min(found, key=lambda gpu: gpu.memory_bytes) if found and len(found) == len(known) else None
 
 
 def _judge(subject: str, engine: Engine, shape: ModelShape, gpu: GpuSpec, gpus: int, context: int) -> Judgement:
-    quant = quantised_as(engine) or "fp16"
+    quant = quantised_as(engine) or shape.stored_quant or "fp16"
     try:
         named_quant(quant)
     except UsageError:

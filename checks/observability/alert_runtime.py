@@ -1,16 +1,9 @@
-import re
 from collections.abc import Iterator
 
-from inferaudit.alert_rules import alerts_about, metric_names
+from inferaudit.alert_rules import alerts_about
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.engine_args import serving_engines
-from inferaudit.runtime_registry import runtimes
-
-# Names that no gateway and no client library shares with a runtime.
-_OWN = re.compile(
-    r"(?:ray_)?(?:vllm|sglang|llamacpp|trtllm)[:_]|tgi_|te_|nv_(?:inference|gpu)|ts_|bentoml_|:tensorflow:"
-)
-_SUFFIX = re.compile(r"_(?:bucket|sum|count|total|created)$")
+from inferaudit.metric_owners import foreign_metrics, owned_metrics
 
 
 @check(
@@ -29,27 +22,19 @@ def alert_runtime(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
-    engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps) if engine.known]
-    served = {engine.profile.name for engine in engines}
-    owners: dict[str, set[str]] = {}
-    for runtime in runtimes().values():
-        for names in runtime.metrics.values():
-            for metric in names:
-                owners.setdefault(_SUFFIX.sub("", metric.name), set()).add(runtime.name)
+    engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps)]
     alerts = [a for a in alerts_about(snapshot, workload.namespace) if _names(a.subject, a.expr, workload.namespace)]
     judged = False
-    for alert in alerts if engines else ():
-        read = {name: owners.get(_SUFFIX.sub("", name), set()) for name in metric_names(alert.expr) if _OWN.match(name)}
-        known = {name: of for name, of in read.items() if of}
+    for alert in alerts if any(engine.known for engine in engines) else ():
+        known, foreign = owned_metrics(alert.expr), foreign_metrics(alert.expr, engines)
         if not known:
             continue
         judged = True
-        foreign = sorted(name for name, of in known.items() if not of & served)
         title = engines[0].title
         seen = Evidence(alert.path, sorted(known), f"metrics of {title}")
         if foreign:
-            whose = " or ".join(sorted(known[foreign[0]]))
-            text = f"{alert.name} reads {foreign[0]} of {whose}, and {title} serves: it never fires"
+            name, owners = next(iter(foreign.items()))
+            text = f"{alert.name} reads {name} of {' or '.join(owners)}, and {title} serves: it never fires"
             yield failed(alert.subject, text, seen, key=alert.path)
         else:
             yield passed(alert.subject, f"{alert.name} reads what {title} exports", seen, key=alert.path)

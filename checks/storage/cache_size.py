@@ -89,7 +89,11 @@ def _weights(engine: Engine, model: str) -> int | None:
     """The least that the files can take: quantised where anything says so. None where the name tells no size."""
     shape = shape_from_name(model)
     try:
-        return None if shape is None else weights_bytes(shape, named_quant(quantised_as(engine) or "fp16"))
+        return (
+            None
+            if shape is None
+            else weights_bytes(shape, named_quant(quantised_as(engine) or shape.stored_quant or "fp16"))
+        )
     except UsageError:
         return None
 

@@ -31,6 +31,7 @@ def shared_memory(snapshot: Snapshot, *, minimum: str = "1Gi") -> Iterator[Judge
         volume = volumes.get(mounts[0].get("name")) if mounts else None
         memory = (volume or {}).get("emptyDir") or {}
         size = memory.get("sizeLimit")
+        limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
         seen = Evidence("volumeMounts[/dev/shm]", memory or None, f"emptyDir, medium Memory, at least {minimum}")
         if container["gpus"] < 2:
             yield not_applicable(subject, "one GPU or none: no processes that share memory", seen)
@@ -42,5 +43,8 @@ def shared_memory(snapshot: Snapshot, *, minimum: str = "1Gi") -> Iterator[Judge
             yield failed(subject, "the shared memory is not in memory: it goes to the node's disk", seen)
         elif size and (parse_quantity(size) or 0) < (parse_quantity(minimum) or 0):
             yield failed(subject, f"the shared memory holds {size} for {container['gpus']} GPUs", seen)
+        elif size and limit and (parse_quantity(size) or 0) >= (parse_quantity(limit) or 0):
+            text = f"up to {size} of shared memory count against the memory limit of {limit}: nothing is left"
+            yield failed(subject, text, seen, Evidence("resources.limits.memory", limit, f"> {size}"))
         else:
             yield passed(subject, f"the shared memory is in memory, {size or 'without a limit of its own'}", seen)

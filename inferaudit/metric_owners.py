@@ -1,0 +1,51 @@
+"""Whose metrics an expression reads: a rule copied from another runtime waits for what nobody exports. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import cache
+
+from inferaudit.alert_rules import metric_names
+from inferaudit.engine_args import Engine
+from inferaudit.runtime_registry import runtimes
+
+# Names that no gateway and no client library shares with a runtime.
+_OWN = re.compile(
+    r"(?:ray_)?(?:vllm|sglang|llamacpp|trtllm)[:_]|tgi_|te_|nv_(?:inference|gpu)|ts_|bentoml_|:?tensorflow[:_]"
+)
+_SUFFIX = re.compile(r"_(?:bucket|sum|count|total|created)$")
+# These run other engines inside themselves, and export what those export.
+_HOSTS = frozenset(("kserve", "ray-serve", "bentoml", "triton", "mlserver", "nim", "custom"))
+
+
+def owned_metrics(expr: str) -> dict[str, list[str]]:
+    """The metrics in `expr` that only model servers export, each with the names of the runtimes, hosts last."""
+    read = {name: _owners().get(_family(name)) for name in sorted(metric_names(expr)) if _OWN.match(name)}
+    return {name: list(owners) for name, owners in read.items() if owners}
+
+
+def foreign_metrics(expr: str, engines: Collection[Engine]) -> dict[str, list[str]]:
+    """Those of :func:`owned_metrics` that none of `engines` exports.
+
+    None is foreign where an engine is not recognised, or hosts others.
+    """
+    served = {engine.profile.name for engine in engines if engine.known}
+    if not served or served & _HOSTS or not all(engine.known for engine in engines):
+        return {}
+    return {name: owners for name, owners in owned_metrics(expr).items() if not served.intersection(owners)}
+
+
+@cache
+def _owners() -> dict[str, tuple[str, ...]]:
+    owners: dict[str, set[str]] = {}
+    for runtime in runtimes().values():
+        for names in runtime.metrics.values():
+            for metric in names:
+                owners.setdefault(_family(metric.name), set()).add(runtime.name)
+    return {name: tuple(sorted(of, key=lambda each: (each in _HOSTS, each))) for name, of in owners.items()}
+
+
+def _family(name: str) -> str:
+    """Without what a histogram's series add; adapters for autoscalers write ``_`` for a colon."""
+    return _SUFFIX.sub("", name).replace(":", "_")
