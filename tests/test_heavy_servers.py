@@ -71,7 +71,7 @@ LOADS: dict[str, list[tuple[str, list[str], str, int | None]]] = {
     "vllm": [
         ("", [*CHAT, "--model", "tiny"], "", 12),
         ("", [*CHAT, "--model", "tiny", "--no-stream"], "", 12),
-        ("", ["--api", "openai-completions", "--model", "tiny", "--output-tokens", "7"], "", 7),
+        ("", ["--api", "openai-completions", "--model", "tiny", "--input-tokens", "8", "--output-tokens", "7"], "", 7),
     ],
     "ollama": [
         ("", ["--api", "ollama", "--model", "tiny", "--input-tokens", "8", "--output-tokens", "12"], "", 0),
@@ -134,13 +134,15 @@ def test_requests_and_tokens_are_those_that_the_server_counts(server: ModelServe
             assert parts >= PARTS.get(server.name, set()), f"{what}: {result['latency_budget']}"
 
 
-def test_the_audit_under_load_joins_with_the_servers_own_metrics(server: ModelServer) -> None:
+def test_the_audit_under_load_joins_with_the_servers_own_metrics(server: ModelServer, tmp_path: Path) -> None:
     if server.name != "vllm":
         report = audit(server.url)
         assert report["verdict"] in ("INCOMPLETE", "NO_GO")
         return
-    flags = ["--scope", "endpoint,load", "--load", "smoke", "--model", "tiny", "--slo", "e2e_p99=60s", "--yes"]
-    report = inferaudit("run", "--url", server.url, *flags)[1]
+    policy = tmp_path / "inferaudit.yaml"  # a prompt of the usual length is longer than this model's context
+    policy.write_text("load: {profile: smoke, input_tokens: '8', output_tokens: '12'}\n")
+    flags = ["--scope", "endpoint,load", "--model", "tiny", "--slo", "e2e_p99=60s", "--yes"]
+    report = inferaudit("run", "-f", policy, "--url", server.url, *flags)[1]
     passed = outcomes(report, "pass")
     assert {"metrics-counters-move", "metrics-tokens-agree", "metrics-latency-agrees"} <= set(passed), report[
         "findings"
