@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 _SUFFIXES = {
@@ -52,7 +53,12 @@ def parse_quantity(value: Any) -> Fraction | None:
     """The exact value in base units (cores, bytes, pieces); None for what is no quantity."""
     if isinstance(value, bool) or value is None:
         return None
-    match = _QUANTITY.fullmatch(str(value).strip())
+    return _parsed(str(value))
+
+
+@lru_cache(maxsize=4096)  # a cluster's pods ask for the same few amounts
+def _parsed(text: str) -> Fraction | None:
+    match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         return None
     number, exponent, suffix = match.groups()
