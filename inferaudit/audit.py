@@ -18,6 +18,7 @@ from typing import Any
 from inferaudit import __version__
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts import fact_specs
+from inferaudit.facts.process import REPORT
 from inferaudit.model import Fact, FactError, FactErrorKind, Scope, Snapshot, Target
 from inferaudit.plan import ChaosPlan, CollectPlan
 from inferaudit.queue_fed import queue_feeding
@@ -373,7 +374,7 @@ def _complete(facts: Facts, *, interrupted: bool) -> Facts:
     complete = dict(facts)
     queue = queue_feeding(facts)
     for name, spec in fact_specs().items():
-        if name in complete or name == "policy" or name.startswith("manifests."):
+        if name in complete or name in ("policy", REPORT) or name.startswith("manifests."):
             continue
         if spec.scope is Scope.PROCESS or spec.opt_in:
             error = FactError(FactErrorKind.NOT_ASKED, f"not given: {spec.title}", source=name, remedy=spec.flag)

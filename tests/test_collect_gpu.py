@@ -193,7 +193,7 @@ def test_a_card_without_nvlink_says_so_in_either_way(tmp_path: Path, code: int) 
     found = only(collect(tmp_path, gpu(0, **{"return.nvmlDeviceGetNvLinkState": code})))
     assert found.nvlinks is None
     assert found.lacks("nvlinks")
-    assert found.why_unknown("nvlinks") == "this GPU has no NVLink"
+    assert found.why_unknown("nvlinks") == "the driver reports no NVLink of this GPU"
 
 
 def test_a_field_newer_than_the_driver_is_one_it_lacks(tmp_path: Path) -> None:

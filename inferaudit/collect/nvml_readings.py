@@ -180,7 +180,7 @@ def _nvlinks(nvml: Nvml, handle: Any) -> tuple[tuple[NvLink, ...]]:
             if error.code not in (NOT_SUPPORTED, INVALID_ARGUMENT):
                 raise
             if link == 0:
-                raise NvmlCallError(error.function, NOT_SUPPORTED, "this GPU has no NVLink") from None
+                raise NvmlCallError(error.function, NOT_SUPPORTED, "the driver reports no NVLink of this GPU") from None
             break
         if not active:
             links.append(NvLink(link=link, active=False))
