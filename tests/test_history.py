@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,15 +201,17 @@ def test_a_postgres_that_is_down_is_one_line_without_its_password() -> None:
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL of its own on a loopback port, as a user other than root where needed."""
-    folder = tmp_path / "pg"
-    folder.mkdir()
+    # Not in pytest's own folder, which no other user may enter.
+    with tempfile.TemporaryDirectory() as place:
+        yield from _postgres(Path(place))
+
+
+def _postgres(folder: Path) -> Iterator[str]:
     prefix: list[str] = []
     if os.getuid() == 0:
         shutil.chown(folder, "nobody")
-        for parent in folder.parents[:3]:
-            parent.chmod(0o755)
         prefix = ["setpriv", "--reuid=nobody", "--clear-groups"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
