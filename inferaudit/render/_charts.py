@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from inferaudit.escape import line as one_line
+from inferaudit.load_stages import MIXED, REPEAT
 from inferaudit.render._document import Document, quantity, rows, section
 from inferaudit.render._svg import Axis, Line, Mark, line_chart
 
@@ -147,7 +148,11 @@ def _throughput(document: Document) -> Chart:
 def _steps(
     stages: Sequence[Mapping[str, Any]], probes: Sequence[Mapping[str, Any]]
 ) -> tuple[str, bool, list[tuple[float, float]]] | None:
-    """Label, whether x is a rate, and points of the load that was varied; None where only one load was tried."""
+    """Label, whether x is a rate, and points of the load that was varied; None where only one load was tried.
+
+    Stages of other prompts than the rest lie on no line with them, and what was not measured on none.
+    """
+    stages = [row for row in stages if row.get("measured") and row.get("name") not in (MIXED, REPEAT)]
     for label, rows_, key, reached in (
         ("concurrent requests", stages, "concurrency", "request_rate"),
         ("requests offered per second", stages, "rate", "request_rate"),
