@@ -71,9 +71,11 @@ def evaluate(
     _known_ids(catalog, policy)
     given = {"policy": Fact(policy.model_dump(mode="json"))} | _attestations(snapshot, catalog)
     snapshot = replace(snapshot, facts={**snapshot.facts, **given})
-    computed = REPORT in snapshot.facts and snapshot.facts[REPORT].error is None
-    selected = catalog.select(selection.select, selection.skip)
-    checks = [check for check in selected if computed or REPORT not in check.needs]
+    checks = [
+        check
+        for check in catalog.select(selection.select, selection.skip)
+        if REPORT not in check.needs or REPORT in snapshot.facts
+    ]
     unfinished = _unfinished(snapshot)
     drafts: list[_Draft] = []
     for check in checks:

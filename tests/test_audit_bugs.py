@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from inferaudit.audit import Facts, Interrupted, _take
+from inferaudit.audit import Facts, Interrupted, _complete, _take
 from inferaudit.errors import CollectError, UsageError
+from inferaudit.facts.process import REPORT
 from inferaudit.model import Fact, FactErrorKind
 
 
@@ -44,3 +45,9 @@ def test_the_other_collectors_facts_stay(error: Exception) -> None:
 def test_what_the_user_did_is_no_bug(error: Exception) -> None:
     with pytest.raises(type(error)):
         _take({"endpoint": ended(error)}, {}, lambda _: None)
+
+
+def test_what_the_report_computes_is_not_missing_from_a_run() -> None:
+    complete = _complete({}, interrupted=False)
+    assert REPORT not in complete
+    assert complete["process.history"].error is not None
