@@ -25,14 +25,14 @@ def owned_metrics(expr: str) -> dict[str, list[str]]:
     return {name: list(owners) for name, owners in read.items() if owners}
 
 
-def foreign_metrics(expr: str, engines: Collection[Engine]) -> dict[str, list[str]]:
-    """Those of :func:`owned_metrics` that none of `engines` exports.
+def exports_known(engines: Collection[Engine]) -> bool:
+    """Can it be told what they export? Not of one that is not recognised, nor of one that hosts others."""
+    return bool(engines) and all(engine.known and engine.profile.name not in _HOSTS for engine in engines)
 
-    None is foreign where an engine is not recognised, or hosts others.
-    """
-    served = {engine.profile.name for engine in engines if engine.known}
-    if not served or served & _HOSTS or not all(engine.known for engine in engines):
-        return {}
+
+def foreign_metrics(expr: str, engines: Collection[Engine]) -> dict[str, list[str]]:
+    """Those of :func:`owned_metrics` that none of `engines` exports; ask :func:`exports_known` of them first."""
+    served = {engine.profile.name for engine in engines}
     return {name: owners for name, owners in owned_metrics(expr).items() if not served.intersection(owners)}
 
 

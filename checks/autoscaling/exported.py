@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.engine_args import serving_engines
-from inferaudit.metric_owners import foreign_metrics
+from inferaudit.metric_owners import exports_known, foreign_metrics, owned_metrics
 from inferaudit.scaling import scalers_of
 
 
@@ -18,18 +18,24 @@ def exported(snapshot: Snapshot) -> Iterator[Judgement]:
     """A query for another runtime's metric has no answer: an HPA then keeps its size for ever, and KEDA reads zero."""
     maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
     engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps)]
+    told = exports_known(engines)
     scalers = scalers_of(snapshot.fact("service.autoscalers"))
     if not scalers:
         subject = snapshot.fact("workload").subject
         yield not_applicable(subject, "nothing scales it", Evidence("autoscalers", [], "an HPA or a ScaledObject"))
     for scaler in scalers:
+        owned = {name for signal in scaler.signals for name in owned_metrics(signal)}
         foreign = {
-            name: owners for signal in scaler.signals for name, owners in foreign_metrics(signal, engines).items()
+            name: owners
+            for signal in (scaler.signals if told else ())
+            for name, owners in foreign_metrics(signal, engines).items()
         }
         seen = Evidence("metrics", list(scaler.signals), "metrics of this runtime")
         if foreign:
             name, owners = next(iter(foreign.items()))
             text = f"scales on {name} of {' or '.join(owners)}, and {engines[0].title} serves: it is never answered"
             yield failed(scaler.subject, text, seen)
+        elif told and owned:
+            yield passed(scaler.subject, f"reads what {engines[0].title} exports", seen)
         else:
-            yield passed(scaler.subject, "reads nothing of another runtime", seen)
+            yield not_applicable(scaler.subject, "reads no metric of which it can be told who exports it", seen)

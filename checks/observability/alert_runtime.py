@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from inferaudit.alert_rules import alerts_about
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.engine_args import serving_engines
-from inferaudit.metric_owners import foreign_metrics, owned_metrics
+from inferaudit.metric_owners import exports_known, foreign_metrics, owned_metrics
 
 
 @check(
@@ -25,7 +25,7 @@ def alert_runtime(snapshot: Snapshot) -> Iterator[Judgement]:
     engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps)]
     alerts = [a for a in alerts_about(snapshot, workload.namespace) if _names(a.subject, a.expr, workload.namespace)]
     judged = False
-    for alert in alerts if any(engine.known for engine in engines) else ():
+    for alert in alerts if exports_known(engines) else ():
         known, foreign = owned_metrics(alert.expr), foreign_metrics(alert.expr, engines)
         if not known:
             continue
