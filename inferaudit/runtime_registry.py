@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from inferaudit.decoding import converted
 from inferaudit.errors import ResourceError
 
 Api = Literal[
@@ -276,7 +277,7 @@ class Runtime(_Strict, frozen=True):
 def decode_runtime(name: str, document: Any) -> Runtime:
     """A validated :class:`Runtime` from a parsed YAML document; :class:`ResourceError` names file and field."""
     try:
-        runtime = msgspec.convert(document, Runtime, strict=True)
+        runtime = converted(document, Runtime)
     except msgspec.ValidationError as error:
         raise ResourceError(f"runtimes/{name}.yaml: {error}") from error
     recognise = runtime.recognise

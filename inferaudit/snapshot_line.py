@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from inferaudit.decoding import converted
 from inferaudit.errors import SnapshotError
 from inferaudit.facts import fact_specs
 from inferaudit.model import Fact, FactError, FactErrorKind, Snapshot
@@ -45,4 +46,4 @@ def _fact(entry: dict[str, Any], type_: Any) -> Fact:
     if "error" in entry:
         error = entry["error"]
         return Fact(error=FactError(**{**error, "kind": FactErrorKind(error["kind"])}))
-    return Fact(msgspec.convert(entry["value"], type_))
+    return Fact(converted(entry["value"], type_))

@@ -21,6 +21,7 @@ import msgspec
 from inferaudit.collect.endpoint_stream import status_class
 from inferaudit.collect.endpoint_wire import body_for, error_text
 from inferaudit.collect.http_client import parse_json
+from inferaudit.decoding import converted
 from inferaudit.errors import UsageError
 from inferaudit.facts.endpoint import GoldenResult
 from inferaudit.json_shape import mismatch, schema_error
@@ -112,7 +113,7 @@ def read_golden(path: str) -> Golden:
             documents = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
             documents = yaml.safe_load(text)
-        items = msgspec.convert(documents, list[Item])
+        items = converted(documents, list[Item])
     except OSError as error:
         raise UsageError(f"--golden {path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:

@@ -214,7 +214,7 @@ def _pod(client: ApiClient, space: str, name: str) -> dict[str, Any] | FactError
     asked = Asked("get", "pods", space)
     try:
         body = client.get(f"/api/v1/namespaces/{space}/pods/{name}", asked)
-        return client.decode(body, msgspec.json.Decoder(dict[str, Any]), asked)
+        return client.decode(body, dict[str, Any], asked)
     except ApiError as error:
         return error.error
 

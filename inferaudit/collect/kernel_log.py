@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from inferaudit.decoding import decoder
 from inferaudit.facts.gpu import Gpu
 from inferaudit.facts.kernel_log import KernelLog, LoggedXid
 
@@ -161,7 +162,7 @@ def _journal_lines(program: str) -> list[_Line]:
     if path is None:
         raise _Unreadable("journalctl is not here")
     command = [path, "-k", "-b", "0", "-r", "-q", "-o", "json", "--no-pager", "--output-fields=MESSAGE"]
-    decoder, until = msgspec.json.Decoder(_Entry), time.monotonic() + _LIMIT_S
+    read, until = decoder(_Entry).decode, time.monotonic() + _LIMIT_S
     enough = time.clock_gettime(time.CLOCK_MONOTONIC) - LOOKBACK_S
     oldest: _Line | None = None
     drivers: list[_Line] = []
@@ -173,7 +174,7 @@ def _journal_lines(program: str) -> list[_Line]:
         try:
             for raw in process.stdout:
                 try:
-                    entry = decoder.decode(raw)
+                    entry = read(raw)
                 except msgspec.DecodeError:
                     continue
                 if not entry.monotonic.isdecimal():

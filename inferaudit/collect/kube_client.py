@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from inferaudit.decoding import decoder
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.kube.nodes import ListMeta
 from inferaudit.model import FactError, FactErrorKind
@@ -163,31 +164,28 @@ class ApiClient:
         `page_type` is a msgspec struct with ``items`` and ``metadata``; pages are let go one by one, so that memory
         holds one of them and what was kept. An expired continue token (410) restarts the list.
         """
-        decoder = msgspec.json.Decoder(page_type)
         for restart in range(_RESTARTS + 1):
             try:
-                return [item for page in self._pages(path, asked, decoder, query or {}) for item in keep(page)]
+                return [item for page in self._pages(path, asked, page_type, query or {}) for item in keep(page)]
             except ApiError as error:
                 if error.status != 410 or restart == _RESTARTS:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _pages(
-        self, path: str, asked: Asked, decoder: msgspec.json.Decoder[Page], query: Mapping[str, str]
-    ) -> Iterator[Page]:
+    def _pages(self, path: str, asked: Asked, page_type: type[Page], query: Mapping[str, str]) -> Iterator[Page]:
         token = ""
         while True:
             where = {**query, "limit": str(self.page_size), **({"continue": token} if token else {})}
-            page = self.decode(self.get(path, asked, where), decoder, asked)
+            page = self.decode(self.get(path, asked, where), page_type, asked)
             token = page.metadata.continue_
             yield page
             if not token:
                 return
 
-    def decode(self, body: bytes, decoder: msgspec.json.Decoder[T], asked: Asked) -> T:
+    def decode(self, body: bytes, kind: type[T], asked: Asked) -> T:
         """A body decoded; :class:`ApiError` for JSON that is broken or not what was asked for."""
         try:
-            return decoder.decode(body)
+            return decoder(kind).decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ApiError(self._failure(f"the answer to {asked} is malformed: {_line(str(error))}", asked)) from None
 
@@ -245,7 +243,7 @@ class ApiClient:
                 status,
             )
         try:
-            message = msgspec.json.decode(body, type=_Status).message
+            message = decoder(_Status).decode(body).message
         except (msgspec.DecodeError, UnicodeDecodeError):
             message = ""
         said = f": {_line(message)}" if message else ""

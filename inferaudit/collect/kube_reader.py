@@ -127,7 +127,7 @@ class Reader:
         try:
             if kind == k.SECRET:
                 return self._secret(path, asked, namespace, name)
-            found = self.client.decode(self.client.get(path, asked), msgspec.json.Decoder(dict[str, Any]), asked)
+            found = self.client.decode(self.client.get(path, asked), dict[str, Any], asked)
         except ApiError as error:
             return None if error.status == 404 else error.error
         return found
@@ -135,7 +135,7 @@ class Reader:
     def _secret(self, path: str, asked: Asked, namespace: str, name: str) -> Object:
         """Type and number of entries from the Table view: the data never crosses the wire."""
         body = self.client.get(path, asked, {"includeObject": "None"}, accept=_TABLE)
-        table = self.client.decode(body, msgspec.json.Decoder(_Table), asked)
+        table = self.client.decode(body, _Table, asked)
         secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}
         if table.kind == "Table" and table.rows:
             cells = dict(zip((c.name for c in table.column_definitions), table.rows[0].cells, strict=False))
@@ -213,25 +213,23 @@ def resource_name(kind: Kind) -> str:
 def discover(client: ApiClient) -> Served:
     """What the server serves. The first call of an audit: an unreachable server is found out here, once."""
     asked = Asked("discover", "API resources")
-    decoder = msgspec.json.Decoder(GroupDiscovery)
     documents = [
-        client.decode(client.get(path, asked, accept=AGGREGATED), decoder, asked) for path in ("/api", "/apis")
+        client.decode(client.get(path, asked, accept=AGGREGATED), GroupDiscovery, asked) for path in ("/api", "/apis")
     ]
     if all(document.kind == "APIGroupDiscoveryList" for document in documents):
         return from_aggregated(documents)
-    groups = client.decode(client.get("/apis", asked), msgspec.json.Decoder(OldGroups), asked)
+    groups = client.decode(client.get("/apis", asked), OldGroups, asked)
     wanted = {kind.group for kind in k.KINDS}
     names = [("", "v1")] + [(g.name, v.version) for g in groups.groups if g.name in wanted for v in g.versions]
-    resources = msgspec.json.Decoder(OldResources)
     lists = []
     for group, version in names:
         path = f"/apis/{group}/{version}" if group else "/api/v1"
-        lists.append((group, version, client.decode(client.get(path, asked), resources, asked)))
+        lists.append((group, version, client.decode(client.get(path, asked), OldResources, asked)))
     return from_old(lists)
 
 
 def version(client: ApiClient) -> ClusterVersion:
     """The server's version."""
     asked = Asked("get", "version")
-    found = client.decode(client.get("/version", asked), msgspec.json.Decoder(_Version), asked)
+    found = client.decode(client.get("/version", asked), _Version, asked)
     return ClusterVersion(git_version=found.git_version, major=found.major, minor=found.minor, platform=found.platform)

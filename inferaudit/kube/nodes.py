@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from inferaudit.decoding import converted
 from inferaudit.kube.images import deployment_role, platform_role
 from inferaudit.kube.quantity import gpu_quantities, millis, whole
 from inferaudit.kube.selectors import node_is_wanted
@@ -167,12 +168,12 @@ def _running(spec: _PodSpec) -> list[_Container]:
 
 def nodes_from(objects: Iterable[Mapping[str, Any]]) -> list[Node]:
     """Nodes from plain objects."""
-    return [node_of(msgspec.convert(obj, WireNode)) for obj in objects]
+    return [node_of(converted(obj, WireNode)) for obj in objects]
 
 
 def node_pods_from(objects: Iterable[Mapping[str, Any]], names: frozenset[str]) -> list[NodePod]:
     """Pods of plain objects that lie on the named nodes."""
-    pods = (node_pod_of(msgspec.convert(obj, WirePod)) for obj in objects)
+    pods = (node_pod_of(converted(obj, WirePod)) for obj in objects)
     return [pod for pod in pods if pod.node in names]
 
 
