@@ -156,6 +156,10 @@ class Snapshot:
             raise MissingFactError(name, fact.error.reason)
         return fact.value
 
+    def fact_or(self, name: str, default: Any) -> Any:
+        """The value of a fact that only adds to what is known, or `default` where it has none."""
+        return default if self.error(name) is not None else self.fact(name)
+
     def error(self, name: str) -> FactError | None:
         """Why `name` is missing, or None when it has a value. For evidence and for "either suffices" checks."""
         fact = self.facts.get(name)

@@ -68,7 +68,7 @@ def _inference_service(snapshot: Snapshot, workload: Workload) -> Mapping[str, A
     """The InferenceService that is the workload, or that made it."""
     if workload.kind == "InferenceService":
         return workload.object
-    above = snapshot.fact("service.rollouts") if snapshot.error("service.rollouts") is None else ()
+    above = snapshot.fact_or("service.rollouts", ())
     return next((obj for obj in above if obj.get("kind") == "InferenceService"), None)
 
 
@@ -106,7 +106,7 @@ def _load(snapshot: Snapshot, workload: Workload, told: _Told) -> Iterator[Judge
     at_once = _number(predictor.get("containerConcurrency"))
     target = _number(predictor.get("scaleTarget"), knative.get("target"))
     metric = str(predictor.get("scaleMetric") or knative.get("metric") or "concurrency")
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps) if engine.known]
     batching = next((e.title for e in engines if e.profile.batching in ("continuous", "dynamic")), None)
     limits = {"containerConcurrency": at_once, "target": target, "metric": metric}

@@ -16,7 +16,7 @@ from inferaudit.scaling import scalers_of
 )
 def exported(snapshot: Snapshot) -> Iterator[Judgement]:
     """A query for another runtime's metric has no answer: an HPA then keeps its size for ever, and KEDA reads zero."""
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps)]
     told = exports_known(engines)
     scalers = scalers_of(snapshot.fact("service.autoscalers"))

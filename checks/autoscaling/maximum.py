@@ -31,7 +31,7 @@ def maximum(snapshot: Snapshot, *, extra_gpus: int = 0) -> Iterator[Judgement]:
     workload = snapshot.fact("workload")
     scalers = scalers_of(snapshot.fact("service.autoscalers"))
     nodes = snapshot.fact("cluster.nodes")
-    quota = gpu_quota(snapshot.fact("service.quotas")) if snapshot.error("service.quotas") is None else {}
+    quota = gpu_quota(snapshot.fact_or("service.quotas", []))
     usable = [node for node in usable_nodes(workload, nodes) if ready(node)]
     apart, grown = _one_a_node(workload), _grown_by(usable, snapshot)
     more_pods, more_nodes = _addable(workload, usable, snapshot)
@@ -94,5 +94,5 @@ def _grown_by(usable: list[Node], snapshot: Snapshot) -> str:
     """Who adds nodes of this kind, as far as objects show it."""
     if any(KARPENTER_LABEL in node.labels for node in usable):
         return "Karpenter"
-    served = snapshot.fact("cluster.crds") if snapshot.error("cluster.crds") is None else []
+    served = snapshot.fact_or("cluster.crds", [])
     return "Karpenter" if not usable and any(each.group == "karpenter.sh" for each in served) else ""

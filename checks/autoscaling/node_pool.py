@@ -57,7 +57,7 @@ def _by_others(snapshot: Snapshot, karpenters: list[str]) -> Judgement:
         shown = Evidence(f"metadata.labels.{KARPENTER_LABEL}", karpenters[:5], "nodes that Karpenter made")
         return passed(subject, f"Karpenter made {len(karpenters)} of its nodes", shown)
     snapshot.require_read("cluster.platform")
-    deployed = snapshot.fact("cluster.platform") if snapshot.error("cluster.platform") is None else []
+    deployed = snapshot.fact_or("cluster.platform", [])
     adders = [each for each in deployed if each.role == "node-autoscaler"]
     idle = next((each for each in adders if each.ready == 0), None)
     if idle and not any(each.ready for each in adders):
@@ -79,7 +79,7 @@ def _by_others(snapshot: Snapshot, karpenters: list[str]) -> Judgement:
 
 def _refused(snapshot: Snapshot) -> str:
     """The autoscaler's last word on the service's pods, where it was that it adds nothing."""
-    events = snapshot.fact("workload.events") if snapshot.error("workload.events") is None else ()
+    events = snapshot.fact_or("workload.events", ())
     told = [e for e in events if e.get("reason") in ("NotTriggerScaleUp", "TriggeredScaleUp")]
     last = max(told, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""), default=None)
     if last is None or last["reason"] == "TriggeredScaleUp":

@@ -34,7 +34,7 @@ def stabilization(snapshot: Snapshot) -> Iterator[Judgement]:
         yield not_applicable(
             workload.subject, "nothing scales it", Evidence("autoscalers", [], "an HPA or a ScaledObject")
         )
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else []
+    pods = snapshot.fact_or("workload.pods", [])
     names = [c for c in snapshot.fact("workload.containers") if c["serving"]]
     budgets = {c["name"]: (startup_budget(c) or (None, None))[1] for c in names}
     starts = [s for c in names if (s := measured_start_s(pods, c["name"], budgets[c["name"]]))]

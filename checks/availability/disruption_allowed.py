@@ -19,7 +19,7 @@ def disruption_allowed(snapshot: Snapshot) -> Iterator[Judgement]:
     `unhealthyPodEvictionPolicy: AlwaysAllow` also lets go of pods that serve nobody.
     """
     workload = snapshot.fact("workload")
-    scalers = scalers_of(snapshot.fact("service.autoscalers") if snapshot.error("service.autoscalers") is None else [])
+    scalers = scalers_of(snapshot.fact_or("service.autoscalers", []))
     replicas = max([workload.replicas or 0, *(s.minimum for s in scalers)])
     for pdb in snapshot.fact("service.pdbs"):
         subject, spec, status = object_subject(pdb), pdb.get("spec") or {}, pdb.get("status") or {}

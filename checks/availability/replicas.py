@@ -18,7 +18,7 @@ def replicas(snapshot: Snapshot, *, minimum: int = 2) -> Iterator[Judgement]:
     The autoscaler's minimum counts where there is one.
     """
     workload = snapshot.fact("workload")
-    scalers = scalers_of(snapshot.fact("service.autoscalers")) if snapshot.error("service.autoscalers") is None else []
+    scalers = scalers_of(snapshot.fact_or("service.autoscalers", []))
     count, source, subject = workload.replicas, "spec.replicas", workload.subject
     if scalers:
         highest = max(scalers, key=lambda scaler: scaler.minimum)

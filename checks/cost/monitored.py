@@ -26,7 +26,7 @@ def monitored(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     found = [each for each in snapshot.fact("cluster.platform") if each.role == "cost-monitor"]
-    names = snapshot.fact("prometheus.names") if snapshot.error("prometheus.names") is None else []
+    names = snapshot.fact_or("prometheus.names", [])
     metrics = sorted(name for name in names if _METRICS.fullmatch(name))
     running = [each for each in found if each.ready]
     told = [f"deployment/{each.namespace}/{each.name}" for each in found]

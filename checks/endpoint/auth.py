@@ -19,7 +19,7 @@ def auth(snapshot: Snapshot) -> Iterator[Judgement]:
     not looked at.
     """
     target, answer = snapshot.fact("endpoint.target"), snapshot.fact("endpoint.auth")
-    probes = snapshot.fact("endpoint.active") if snapshot.error("endpoint.active") is None else []
+    probes = snapshot.fact_or("endpoint.active", [])
     tried = next((p for p in probes if p.kind == "unauthorised"), None)
     models = open_routes(snapshot, "models")
     if target.loopback:

@@ -20,7 +20,7 @@ def oversized(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     target = snapshot.fact("endpoint.target")
     probe = next((p for p in snapshot.fact("endpoint.active") if p.kind == "oversized"), None)
-    models = snapshot.fact("endpoint.models") if snapshot.error("endpoint.models") is None else []
+    models = snapshot.fact_or("endpoint.models", [])
     limit = next((m.max_model_len for m in models if m.id == target.model), None) or 0
     if probe is not None and probe.status is not None and probe.status < 300 and probe.words and limit >= probe.words:
         seen = Evidence("endpoint.active[oversized].status", probe.status, "a prompt beyond the limit")

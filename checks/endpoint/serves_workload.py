@@ -20,7 +20,7 @@ def serves_workload(snapshot: Snapshot) -> Iterator[Judgement]:
     the audit itself opened a port-forward to a pod of it.
     """
     target, workload = snapshot.fact("endpoint.target"), snapshot.fact("workload")
-    reach = snapshot.fact("endpoint.reach") if snapshot.error("endpoint.reach") is None else None
+    reach = snapshot.fact_or("endpoint.reach", None)
     if reach is not None and reach.how == "port_forward" and reach.workload == workload.subject:
         way = Evidence("endpoint.reach.pod", f"{reach.pod}:{reach.pod_port}", "a pod of the workload")
         yield passed(target.subject, f"asked through a port-forward to pod {reach.pod}, port {reach.pod_port}", way)

@@ -23,9 +23,9 @@ def auth(snapshot: Snapshot) -> Iterator[Judgement]:
     A key on the engine is the second lock; a NetworkPolicy that lets in the gateway alone is another, and so is
     the mesh that asks every caller.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     name = "service.trafficpolicies"
-    policies = snapshot.fact(name) if snapshot.error(name) is None else ()
+    policies = snapshot.fact_or(name, ())
     mesh = [object_subject(policy) for policy in policies if asks_callers(policy)]
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]

@@ -20,7 +20,7 @@ def batch_size(snapshot: Snapshot) -> Iterator[Judgement]:
 
     A default depends on GPU and version: an upgrade changes the latency without a line of difference.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting = engine.settings.get("batch_size") or engine.settings.get("token_budget")

@@ -23,7 +23,7 @@ def batching(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Batching is what makes throughput rise with concurrency; without it every further user waits for all before.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         profile, size = engine.profile, engine.settings.get("batch_size")

@@ -26,7 +26,7 @@ def dev_mode(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Anyone who reaches the port may then stop the service with one request.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         found = {

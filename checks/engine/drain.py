@@ -17,7 +17,7 @@ def drain(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Each rollout then cuts answers off, however long the pod's grace period is.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("drain"), engine.profile.settings.get("drain")

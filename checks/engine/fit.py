@@ -20,7 +20,7 @@ def fit(snapshot: Snapshot) -> Iterator[Judgement]:
 
     They pass every smoke test and fall over at the tenth concurrent user.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         fit = engine.profile.fit

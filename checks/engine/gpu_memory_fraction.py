@@ -18,7 +18,7 @@ def gpu_memory_fraction(snapshot: Snapshot, *, minimum: float = 0.5, maximum: fl
 
     Far below, paid memory lies idle that would have held more users.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("gpu_memory_fraction"), engine.profile.settings.get("gpu_memory_fraction")

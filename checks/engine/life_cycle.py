@@ -17,7 +17,7 @@ def life_cycle(snapshot: Snapshot) -> Iterator[Judgement]:
 
     A project in maintenance mode gets fixes and no new models; an archived one gets nothing.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         life = engine.profile.life_cycle

@@ -22,7 +22,7 @@ def listen_address(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Probes and Services ask the pod's address. Several engines listen on the other one unless told otherwise.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("listen_address"), engine.profile.settings.get("listen_address")

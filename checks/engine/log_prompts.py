@@ -17,7 +17,7 @@ def log_prompts(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Request logging of several engines writes the whole prompt.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("log_prompts"), engine.profile.settings.get("log_prompts")

@@ -18,7 +18,7 @@ def max_model_len(snapshot: Snapshot) -> Iterator[Judgement]:
     Some models do not even start, because their full context does not fit beside the weights. TGI does not where its
     whole context leaves no token for an answer.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("max_model_len"), engine.profile.settings.get("max_model_len")

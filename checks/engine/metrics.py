@@ -20,7 +20,7 @@ def metrics(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Several engines export them only when told to; without them a slow service is a closed box.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         profile, setting = engine.profile, engine.settings.get("metrics")

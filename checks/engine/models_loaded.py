@@ -19,7 +19,7 @@ def models_loaded(snapshot: Snapshot) -> Iterator[Judgement]:
 
     After a restart somebody must call its repository API before the first request can be answered.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         mode = flag_value(engine, "--model-control-mode")
         named = flag_value(engine, "--load-model")

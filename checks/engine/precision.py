@@ -23,7 +23,7 @@ def precision(snapshot: Snapshot) -> Iterator[Judgement]:
 
     What the memory is needed for is the KV cache: it sets how many users are served at once.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting = engine.settings.get("precision")

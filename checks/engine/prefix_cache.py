@@ -20,7 +20,7 @@ def prefix_cache(snapshot: Snapshot) -> Iterator[Judgement]:
 
     It costs nothing where nothing repeats.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("prefix_cache"), engine.profile.settings.get("prefix_cache")

@@ -21,8 +21,8 @@ def quantization(snapshot: Snapshot) -> Iterator[Judgement]:
 
     No manifest shows that difference: it is measured, or a person answers for it.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
-    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
+    given = snapshot.fact_or("process.attestations", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         how = quantised_as(engine)

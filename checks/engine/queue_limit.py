@@ -21,12 +21,12 @@ def queue_limit(snapshot: Snapshot) -> Iterator[Judgement]:
 
     A short queue and a fast refusal keep throughput where it was. A rate limit in front does the same.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("queue_limit"), engine.profile.settings.get("queue_limit")
-        ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else ()
-        policies = snapshot.fact("service.trafficpolicies") if snapshot.error("service.trafficpolicies") is None else ()
+        ingresses = snapshot.fact_or("service.ingresses", ())
+        policies = snapshot.fact_or("service.trafficpolicies", ())
         in_front = rate_limits(ingresses, policies)
         seen = Evidence(setting.source if setting else "args", setting.value if setting else None, "a limit")
         if setting is None and not in_front:

@@ -40,7 +40,7 @@ def several_models(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     notes = (workload.object.get("metadata") or {}).get("annotations") or {}
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     mesh = notes.get(_MODE) == "ModelMesh"
     if mesh:
         seen = Evidence(f"metadata.annotations.{_MODE}", "ModelMesh", "limits of each model")

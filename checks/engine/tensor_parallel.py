@@ -24,7 +24,7 @@ def tensor_parallel(snapshot: Snapshot) -> Iterator[Judgement]:
     Both are seen only when the pod has been given its GPUs.
     """
     workload = snapshot.fact("workload")
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         known, gpus = engine.profile.settings.get("tensor_parallel"), _gpus(workload, container["gpus"])

@@ -22,7 +22,7 @@ def warmup(snapshot: Snapshot) -> Iterator[Judgement]:
 
     After each scale-up that user is another one.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         setting, known = engine.settings.get("warmup"), engine.profile.settings.get("warmup")

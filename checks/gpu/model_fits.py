@@ -40,8 +40,8 @@ def model_fits(snapshot: Snapshot, *, default_context: int = 4096) -> Iterator[J
     workload = snapshot.fact("workload")
     nodes_known = snapshot.error("cluster.nodes") is None
     nodes = usable_nodes(workload, snapshot.fact("cluster.nodes")) if nodes_known else []
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
+    pods = snapshot.fact_or("workload.pods", ())
     serving = [pod_name(pod) for pod in pods if is_current(pod) and is_ready(pod)]
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject, gpus = container["subject"], container["gpus"] * workload.pods_per_replica

@@ -22,7 +22,7 @@ def precision_supported(snapshot: Snapshot) -> Iterator[Judgement]:
     """A server told to use bfloat16 or FP8 on a GPU that has neither dies at start, on that node only."""
     workload = snapshot.fact("workload")
     nodes = usable_nodes(workload, snapshot.fact("cluster.nodes"))
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject, wanted = container["subject"], _wanted(engine)
         if wanted is None:

@@ -18,7 +18,7 @@ def visible_count(snapshot: Snapshot) -> Iterator[Judgement]:
 
     An audit from a container sees the GPUs that the container was given: that others are missing is then unknown.
     """
-    driver = snapshot.fact("nvml.driver") if snapshot.error("nvml.driver") is None else None
+    driver = snapshot.fact_or("nvml.driver", None)
     nodes = {node.name.partition(".")[0]: node for node in snapshot.fact("cluster.nodes")}
     gpus = snapshot.fact("nvml.gpus")
     for name in sorted({gpu.node for gpu in gpus}):

@@ -24,7 +24,7 @@ def alert_can_fire(snapshot: Snapshot) -> Iterator[Judgement]:
     if snapshot.error("workload") is None:
         namespace = snapshot.fact("workload").namespace
     else:
-        target = snapshot.fact("policy").get("target") if snapshot.error("policy") is None else None
+        target = snapshot.fact_or("policy", {}).get("target")
         namespace = (target or {}).get("namespace") or ""
     rules = snapshot.fact("prometheus.rules")
     known = {*snapshot.fact("prometheus.names"), *(r.name for r in rules if r.kind not in ("alerting", "alert"))}

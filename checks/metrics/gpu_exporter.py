@@ -22,7 +22,7 @@ _WANTED = {
 )
 def gpu_exporter(snapshot: Snapshot) -> Iterator[Judgement]:
     """The server sees its requests, not its GPU: heat, memory and idle time show on the device alone."""
-    workload = snapshot.fact("workload") if snapshot.error("workload") is None else None
+    workload = snapshot.fact_or("workload", None)
     subject = workload.subject if workload is not None else "endpoint/prometheus"
     if workload is not None and not workload.uses_gpu:
         yield not_applicable(subject, "the workload serves on CPU", Evidence("workload.uses_gpu", False))

@@ -16,8 +16,8 @@ def target_up(snapshot: Snapshot) -> Iterator[Judgement]:
     The service's targets are those of its namespace whose pod, Service or job carries its name, or the very host and
     port of the endpoint.
     """
-    workload = snapshot.fact("workload") if snapshot.error("workload") is None else None
-    endpoint = snapshot.fact("endpoint.target") if snapshot.error("endpoint.target") is None else None
+    workload = snapshot.fact_or("workload", None)
+    endpoint = snapshot.fact_or("endpoint.target", None)
     if workload is None and endpoint is None:
         yield unknown(None, "neither a workload nor an endpoint tells which targets are the service's")
         return

@@ -26,8 +26,8 @@ def authentication(snapshot: Snapshot) -> Iterator[Judgement]:
     ingresses = snapshot.fact("service.ingresses")
     routes = snapshot.fact("service.routes")
     name = "service.trafficpolicies"
-    policies = snapshot.fact(name) if snapshot.error(name) is None else []
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    policies = snapshot.fact_or(name, [])
+    maps = snapshot.fact_or("service.configmaps", ())
     engines = serving_engines(snapshot.fact("workload.containers"), maps)
     keyed = [e.settings["auth"].source for _, e in engines if "auth" in e.settings and not e.settings["auth"].off]
     in_front = authentication_in_front(ingresses, policies)

@@ -52,5 +52,5 @@ def certificate(snapshot: Snapshot, *, minimum_days: float = 14) -> Iterator[Jud
 
 
 def _read(snapshot: Snapshot, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = snapshot.fact(name) if snapshot.error(name) is None else []
+    found: list[dict[str, Any]] = snapshot.fact_or(name, [])
     return found

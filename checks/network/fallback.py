@@ -37,8 +37,7 @@ def fallback(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     read = {
-        name: snapshot.fact(name) if snapshot.error(name) is None else ()
-        for name in ("service.rollouts", "service.trafficpolicies", "service.backends")
+        name: snapshot.fact_or(name, ()) for name in ("service.rollouts", "service.trafficpolicies", "service.backends")
     }
     rules = [obj for obj in read["service.rollouts"] if obj.get("kind") == "DestinationRule"]
     entries = [*snapshot.fact("service.ingresses"), *snapshot.fact("service.routes")]

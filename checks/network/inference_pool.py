@@ -23,14 +23,14 @@ def inference_pool(snapshot: Snapshot) -> Iterator[Judgement]:
     A pool that its gateway refused routes nothing at all, and neither does one whose selector no pod of its namespace
     has: both are valid objects.
     """
-    strays = snapshot.fact("service.straypools") if snapshot.error("service.straypools") is None else []
+    strays = snapshot.fact_or("service.straypools", [])
     for pool in strays:
         selector = (pool.get("spec") or {}).get("selector") or {}
         seen = Evidence("spec.selector", selector.get("matchLabels", selector), "labels of pods that are there")
         yield failed(object_subject(pool), "selects no pod of its namespace", seen)
     if not snapshot.fact("service.inferencepools"):
         snapshot.require_read("service.straypools")
-    containers = snapshot.fact("workload.containers") if snapshot.error("workload.containers") is None else []
+    containers = snapshot.fact_or("workload.containers", [])
     serving = [c for c in containers if c["serving"]]
     opened = {p["containerPort"] for c in serving for p in c.get("ports") or () if "containerPort" in p}
     opened |= {port for _, engine in serving_engines(serving) if (port := engine_port(engine)) is not None}

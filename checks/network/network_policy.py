@@ -24,7 +24,7 @@ def network_policy(snapshot: Snapshot) -> Iterator[Judgement]:
     workload = snapshot.fact("workload")
     policies = [p for p in snapshot.fact("service.networkpolicies") if _about_ingress(p)]
     name = "service.trafficpolicies"
-    mesh = [p for p in snapshot.fact(name) if asks_callers(p)] if snapshot.error(name) is None else []
+    mesh = [p for p in snapshot.fact_or(name, ()) if asks_callers(p)]
     open_ones = [object_subject(p) for p in policies if _lets_all_in(p)]
     names = [object_subject(p) for p in (*policies, *mesh)]
     seen = Evidence("policies of ingress over the pods", names, "at least one, and none that lets all in")

@@ -24,9 +24,9 @@ def rate_limit(snapshot: Snapshot) -> Iterator[Judgement]:
     least.
     """
     workload = snapshot.fact("workload")
-    ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else []
+    ingresses = snapshot.fact_or("service.ingresses", [])
     found = rate_limits(ingresses, snapshot.fact("service.trafficpolicies"))
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     engines = serving_engines(snapshot.fact("workload.containers"), maps)
     queues = [e.settings["queue_limit"] for _, e in engines if "queue_limit" in e.settings]
     seen = Evidence("rate limits", found or [f"{q.source} = {q.value}" for q in queues], "at least one")

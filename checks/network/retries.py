@@ -35,8 +35,8 @@ def retries(snapshot: Snapshot, *, most: int = 3) -> Iterator[Judgement]:
 
     What never reached a server may be sent again. Failures under load may be too, once, or within a budget.
     """
-    policies = snapshot.fact("service.trafficpolicies") if snapshot.error("service.trafficpolicies") is None else []
-    rollouts = snapshot.fact("service.rollouts") if snapshot.error("service.rollouts") is None else []
+    policies = snapshot.fact_or("service.trafficpolicies", [])
+    rollouts = snapshot.fact_or("service.rollouts", [])
     rules = [obj for obj in rollouts if obj.get("kind") == "DestinationRule"]
     ingresses, routes = snapshot.fact("service.ingresses"), snapshot.fact("service.routes")
     meshed = {object_subject(route) for route in routes if route.get("kind") == "VirtualService"}

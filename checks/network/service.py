@@ -20,7 +20,7 @@ def service(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     services = snapshot.fact("service.services")
-    pools = snapshot.fact("service.inferencepools") if snapshot.error("service.inferencepools") is None else []
+    pools = snapshot.fact_or("service.inferencepools", [])
     ports = [p for c in snapshot.fact("workload.containers") if c["serving"] for p in c.get("ports") or ()]
     names = [object_subject(each) for each in (*services, *pools)]
     seen = Evidence("Services that select the pods", names, "at least one")

@@ -22,7 +22,7 @@ def target_port(snapshot: Snapshot) -> Iterator[Judgement]:
     A name must be declared by a container; a number should be one that is declared, or that the server was told.
     """
     containers = snapshot.fact("workload.containers")
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     if not all(engine_port(engine) for _, engine in serving_engines(containers, maps)):
         snapshot.require_read("service.configmaps")  # the port may be set there
     told = {port for _, engine in serving_engines(containers, maps) if (port := engine_port(engine))}

@@ -51,7 +51,7 @@ def tls(snapshot: Snapshot) -> Iterator[Judgement]:
 def _engine_tls(snapshot: Snapshot) -> bool:
     if snapshot.error("workload.containers") is not None:
         return False
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     engines = serving_engines(snapshot.fact("workload.containers"), maps)
     if engines and all("tls" in engine.settings for _, engine in engines):
         return True

@@ -21,7 +21,7 @@ def alert_runtime(snapshot: Snapshot) -> Iterator[Judgement]:
     Judged are alerts that name the service's namespace, or lie in it, and read what one known runtime alone exports.
     """
     workload = snapshot.fact("workload")
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps)]
     alerts = [a for a in alerts_about(snapshot, workload.namespace) if _names(a.subject, a.expr, workload.namespace)]
     judged = False

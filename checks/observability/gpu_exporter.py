@@ -31,7 +31,7 @@ def gpu_exporter(snapshot: Snapshot) -> Iterator[Judgement]:
         else:
             yield passed(subject, f"ready on {each.ready} nodes", seen)
     if not found:
-        targets = snapshot.fact("prometheus.targets") if snapshot.error("prometheus.targets") is None else []
+        targets = snapshot.fact_or("prometheus.targets", [])
         gpu = [t.job for t in targets if "dcgm" in t.job.lower() or "gpu" in t.job.lower()]
         seen = Evidence("daemonsets, targets", gpu or None, "a GPU metrics exporter")
         if gpu:

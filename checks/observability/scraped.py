@@ -32,8 +32,8 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
     workload = snapshot.fact("workload")
     containers = [c for c in snapshot.fact("workload.containers") if c["role"] != "init"]
     services = snapshot.fact("service.services")
-    monitors = snapshot.fact("service.monitors") if snapshot.error("service.monitors") is None else []
-    targets = snapshot.fact("prometheus.targets") if snapshot.error("prometheus.targets") is None else []
+    monitors = snapshot.fact_or("service.monitors", [])
+    targets = snapshot.fact_or("prometheus.targets", [])
     mine = [t for t in targets if t.labels.get("namespace") == workload.namespace and _about(t, workload)]
     found = scrapes_of(monitors, services, containers, workload)
     engines = [engine for _, engine in serving_engines(containers)]

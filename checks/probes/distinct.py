@@ -22,7 +22,7 @@ def distinct(snapshot: Snapshot) -> Iterator[Judgement]:
 
     When both probes ask the same and wait the same, every pause becomes a restart of minutes.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue

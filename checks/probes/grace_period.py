@@ -23,9 +23,9 @@ def grace_period(snapshot: Snapshot, *, longest_answer_s: float = 0, assumed_s: 
     """
     workload = snapshot.fact("workload")
     grace = grace_s(workload.template.get("spec") or {})
-    ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else ()
-    routes = snapshot.fact("service.routes") if snapshot.error("service.routes") is None else ()
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    ingresses = snapshot.fact_or("service.ingresses", ())
+    routes = snapshot.fact_or("service.routes", ())
+    maps = snapshot.fact_or("service.configmaps", ())
     limits = [limit for limit in time_limits(ingresses, routes) if limit.seconds and not limit.idle]
     if not longest_answer_s:
         snapshot.require_read("service.ingresses", "service.routes", "service.configmaps")

@@ -27,7 +27,7 @@ def grpc_service(snapshot: Snapshot) -> Iterator[Judgement]:
     Many serving runtimes speak gRPC and do not have that service: the pod is then never ready, or is restarted for
     ever.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue

@@ -25,7 +25,7 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
 
     A name that no port has is as wrong as a number that the server was not told.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container in snapshot.fact("workload.containers"):
         engine = engine_of(container, maps)
         told = engine_port(engine) if container["serving"] else None

@@ -22,7 +22,7 @@ def readiness_custom(snapshot: Snapshot) -> Iterator[Judgement]:
 
     A person must look at it once.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container in snapshot.fact("workload.containers"):
         probe = read_probe(container, "readinessProbe")
         if not container["serving"] or probe is None:

@@ -25,7 +25,7 @@ def startup_budget(
     start was seen, a GPU workload is held to five minutes, which models of several gigabytes take.
     """
     workload = snapshot.fact("workload")
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else []
+    pods = snapshot.fact_or("workload.pods", [])
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue

@@ -26,7 +26,7 @@ def analysis(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     objects = [workload.object, *snapshot.fact("service.rollouts"), *snapshot.fact("service.routes")]
-    ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else []
+    ingresses = snapshot.fact_or("service.ingresses", [])
     canaries = canaries_of([*objects, *ingresses])
     if not canaries:
         snapshot.require_read("service.ingresses")

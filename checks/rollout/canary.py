@@ -27,7 +27,7 @@ def canary(snapshot: Snapshot, *, maximum: float = 5) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     objects = [workload.object, *snapshot.fact("service.rollouts"), *snapshot.fact("service.routes")]
-    ingresses = snapshot.fact("service.ingresses") if snapshot.error("service.ingresses") is None else []
+    ingresses = snapshot.fact_or("service.ingresses", [])
     canaries = canaries_of([*objects, *ingresses])
     green = [c for c in canaries if c.kind == "blue-green"]
     steps = [c for c in canaries if c.first_percent is not None]

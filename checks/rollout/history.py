@@ -29,7 +29,7 @@ def history(snapshot: Snapshot, *, minimum: int = 1) -> Iterator[Judgement]:
         yield failed(workload.subject, f"keeps {kept} earlier revisions", seen)
     else:
         snapshot.require_read("workload.replicasets")
-        there = snapshot.fact("workload.replicasets") if snapshot.error("workload.replicasets") is None else []
+        there = snapshot.fact_or("workload.replicasets", [])
         yield _judge(workload.subject, kept, seen, sorted(there, key=_revision))
 
 

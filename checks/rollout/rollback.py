@@ -33,7 +33,7 @@ def rollback(snapshot: Snapshot, *, limit_s: float = 60) -> Iterator[Judgement]:
     loaded = any("blueGreen" in s for s in strategies)
     mine = workload.object.get("spec") or {}
     loaded = loaded or "blueGreen" in (mine.get("strategy") or {})
-    neighbours = snapshot.fact("service.workloads") if snapshot.error("service.workloads") is None else []
+    neighbours = snapshot.fact_or("service.workloads", [])
     standby = [n.subject for n in neighbours if (n.ready or 0) > 0 and _same_service(n.labels, workload)]
     starts = []
     for container in snapshot.fact("workload.containers"):

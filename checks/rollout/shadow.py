@@ -29,7 +29,7 @@ def shadow(snapshot: Snapshot) -> Iterator[Judgement]:
         for obj in (*snapshot.fact("service.routes"), *snapshot.fact("service.rollouts"))
         if re.search(r"'(RequestMirror|mirrors?|setMirrorRoute|mirrorWeight)'", str(obj.get("spec")))
     ]
-    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
+    given = snapshot.fact_or("process.attestations", ())
     attests = attested(given, "during.shadow")
     seen = Evidence("mirrors", mirrors or None, "a mirror, and a comparison")
     valid = [a for a in attests if attestation_valid(a, snapshot.collected_at)]

@@ -26,7 +26,7 @@ def mixed_products(snapshot: Snapshot) -> Iterator[Judgement]:
     products: dict[str, list[str]] = {}
     for node in usable:
         products.setdefault(gpu_product(node) or "", []).append(node.name)
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else []
+    pods = snapshot.fact_or("workload.pods", [])
     used = {(p.get("spec") or {}).get("nodeName") for p in pods}
     running = sorted(product for product, names in products.items() if used & set(names))
     seen = Evidence(

@@ -23,7 +23,7 @@ def node_conditions(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     nodes = snapshot.fact("cluster.nodes")
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else []
+    pods = snapshot.fact_or("workload.pods", [])
     used = {(p.get("spec") or {}).get("nodeName") for p in pods} - {None}
     chosen = [n for n in nodes if n.name in used] or wanted_nodes(workload, nodes)
     for node in chosen:

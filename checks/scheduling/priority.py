@@ -18,7 +18,7 @@ def priority(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     name = (workload.template.get("spec") or {}).get("priorityClassName")
-    found = snapshot.fact("service.priorityclass") if snapshot.error("service.priorityclass") is None else None
+    found = snapshot.fact_or("service.priorityclass", None)
     seen = Evidence("spec.template.spec.priorityClassName", name, "a class above 0")
     value = (found or {}).get("value")
     if not name:

@@ -24,7 +24,7 @@ def spot(snapshot: Snapshot) -> Iterator[Judgement]:
     nodes = snapshot.fact("cluster.nodes")
     tolerant = (snapshot.fact("policy").get("service") or {}).get("interruption_tolerant", False)
     usable = usable_nodes(workload, nodes)
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else []
+    pods = snapshot.fact_or("workload.pods", [])
     used = {(p.get("spec") or {}).get("nodeName") for p in pods}
     spot = [node.name for node in usable if is_spot(node)]
     on_spot = sorted(set(spot) & used)

@@ -26,7 +26,7 @@ def spread(snapshot: Snapshot) -> Iterator[Judgement]:
     keys += [t.get("topologyKey") for t in anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ()]
     for term in anti.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
         keys.append((term.get("podAffinityTerm") or {}).get("topologyKey"))
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else []
+    pods = snapshot.fact_or("workload.pods", [])
     nodes = {(p.get("spec") or {}).get("nodeName") for p in pods if is_current(p)} - {None}
     running = len([p for p in pods if is_current(p) and (p.get("spec") or {}).get("nodeName")])
     seen = Evidence("topologySpreadConstraints, podAntiAffinity", keys or None, "over hosts or zones")

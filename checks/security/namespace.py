@@ -26,7 +26,7 @@ def namespace(snapshot: Snapshot) -> Iterator[Judgement]:
         seen = Evidence("metadata.namespace", name, "a namespace of its own")
         yield failed(workload.subject, "runs in the default namespace", seen, key="default")
         return
-    found = snapshot.fact("service.namespace") if snapshot.error("service.namespace") is None else None
+    found = snapshot.fact_or("service.namespace", None)
     if found is None:
         snapshot.require_read("service.namespace")
         seen = Evidence("metadata.namespace", name, "a namespace of its own")

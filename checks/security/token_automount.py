@@ -18,9 +18,9 @@ def token_automount(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     own = (workload.template.get("spec") or {}).get("automountServiceAccountToken")
-    account = snapshot.fact("service.serviceaccount") if snapshot.error("service.serviceaccount") is None else None
+    account = snapshot.fact_or("service.serviceaccount", None)
     effective = own if own is not None else (account or {}).get("automountServiceAccountToken")
-    roles = snapshot.fact("service.roles") if snapshot.error("service.roles") is None else []
+    roles = snapshot.fact_or("service.roles", [])
     seen = Evidence("spec.template.spec.automountServiceAccountToken", effective, "false")
     if effective is False:
         yield passed(workload.subject, "no API token is mounted", seen)

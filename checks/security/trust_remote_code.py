@@ -17,7 +17,7 @@ def trust_remote_code(snapshot: Snapshot) -> Iterator[Judgement]:
 
     From a branch, whoever may push there runs code in production; from a commit or a local folder it is what was read.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue

@@ -24,7 +24,7 @@ def config_error(snapshot: Snapshot) -> Iterator[Judgement]:
         yield passed(
             workload.subject, f"the containers of {len(pods)} pods were created", Evidence("waiting", 0, "none")
         )
-    refs = snapshot.fact("service.references") if snapshot.error("service.references") is None else []
+    refs = snapshot.fact_or("service.references", [])
     lost = [r for r in refs if not r.optional and (r.found is False or r.key_found is False)]
     by_container: dict[str, list[Waiting]] = {}
     for each in stuck:

@@ -33,7 +33,7 @@ def crash_loop(snapshot: Snapshot) -> Iterator[Judgement]:
     looping = {(w.pod, w.container) for w in waiting(pods, "CrashLoopBackOff")}
     if not looping and pods:
         yield passed(workload.subject, f"none of {len(pods)} pods is in a crash loop", Evidence("waiting", 0, "none"))
-    logs = snapshot.fact("workload.logs") if snapshot.error("workload.logs") is None else []
+    logs = snapshot.fact_or("workload.logs", [])
     for name in sorted({container for _, container in looping}):
         ends = [e for e in ended(pods) if (e.pod, e.container) in looping and e.container == name]
         lines = lines_of(logs, name)

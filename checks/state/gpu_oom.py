@@ -23,7 +23,7 @@ def gpu_oom(snapshot: Snapshot) -> Iterator[Judgement]:
     GPU, fragmentation, or the growth of the cache. Whether logs are in view at all is a check of its own.
     """
     ends = ended(snapshot.fact("workload.pods"))
-    logs = snapshot.fact("workload.logs") if snapshot.error("workload.logs") is None else []
+    logs = snapshot.fact_or("workload.logs", [])
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue

@@ -39,7 +39,7 @@ def pending(snapshot: Snapshot) -> Iterator[Judgement]:
                 workload.subject, f"all {len(pods)} pods have a node", Evidence("PodScheduled", len(pods), "True")
             )
         return
-    nodes = snapshot.fact("cluster.nodes") if snapshot.error("cluster.nodes") is None else None
+    nodes = snapshot.fact_or("cluster.nodes", None)
     for why, names in stuck.items():
         seen = Evidence("status.conditions[PodScheduled]", names[:5], "True")
         text = f"{len(names)} pod{'s' * (len(names) > 1)} pending: {why}"

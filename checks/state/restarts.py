@@ -22,7 +22,7 @@ def restarts(snapshot: Snapshot, *, window_h: float = 24, maximum: int = 5) -> I
     now = snapshot.collected_at
     looping = {w.container for w in waiting(pods, "CrashLoopBackOff")}
     ends = ended(pods)
-    killed = killed_by_probe(snapshot.fact("workload.events")) if snapshot.error("workload.events") is None else {}
+    killed = killed_by_probe(snapshot.fact_or("workload.events", []))
     counts: dict[str, int] = {}
     for pod in pods:
         for status in (pod.get("status") or {}).get("containerStatuses") or ():

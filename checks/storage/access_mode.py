@@ -25,7 +25,7 @@ def access_mode(snapshot: Snapshot) -> Iterator[Judgement]:
     It shows at the first scale-up, or in the first update.
     """
     workload = snapshot.fact("workload")
-    scalers = scalers_of(snapshot.fact("service.autoscalers")) if snapshot.error("service.autoscalers") is None else []
+    scalers = scalers_of(snapshot.fact_or("service.autoscalers", []))
     most = max([workload.replicas or 1, *(s.maximum for s in scalers)])
     for claim in snapshot.fact("service.claims"):
         subject, modes = object_subject(claim), (claim.get("spec") or {}).get("accessModes") or []

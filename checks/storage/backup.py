@@ -39,7 +39,7 @@ def backup(snapshot: Snapshot, *, max_age_h: float = 192) -> Iterator[Judgement]
     workload = snapshot.fact("workload")
     objects = snapshot.fact("service.backups")
     schedules = [o for o in objects if o.get("kind", "Schedule") == "Schedule" and _covers(o, workload.namespace)]
-    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
+    given = snapshot.fact_or("process.attestations", ())
     attests = [a.evidence for a in attested(given, "disaster") if attestation_valid(a, snapshot.collected_at)]
     for schedule in schedules:
         subject, status, spec = object_subject(schedule), schedule.get("status") or {}, schedule.get("spec") or {}

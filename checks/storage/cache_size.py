@@ -44,8 +44,8 @@ def cache_size(snapshot: Snapshot) -> Iterator[Judgement]:
     emptyDir or the container's own disk that they come to, and against the disk of the nodes.
     """
     workload = snapshot.fact("workload")
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
-    pods = snapshot.fact("workload.pods") if snapshot.error("workload.pods") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
+    pods = snapshot.fact_or("workload.pods", ())
     running = [pod for pod in pods if is_current(pod) and is_ready(pod)]
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject, model = container["subject"], engine.value("model") or ""
@@ -68,7 +68,7 @@ def cache_size(snapshot: Snapshot) -> Iterator[Judgement]:
 
 def _judge(snapshot: Snapshot, workload: Workload, subject: str, needed: int, room: _Room) -> Judgement:
     known = {what: size for what, size in room.limits.items() if size is not None}
-    nodes = usable_nodes(workload, snapshot.fact("cluster.nodes")) if snapshot.error("cluster.nodes") is None else []
+    nodes = usable_nodes(workload, snapshot.fact_or("cluster.nodes", []))
     disks = {node.name: whole(node.allocatable.get("ephemeral-storage")) for node in nodes} if room.on_disk else {}
     small = sorted(name for name, size in disks.items() if size is not None and size < needed)
     size = f"{needed / _GB:.1f} GB of weights"

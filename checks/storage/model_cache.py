@@ -27,7 +27,7 @@ def model_cache(snapshot: Snapshot) -> Iterator[Judgement]:
     Weights in the image, on a claim, or in a cache of the node are there at once.
     """
     workload = snapshot.fact("workload")
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     volumes = {v.get("name"): v for v in (workload.template.get("spec") or {}).get("volumes") or ()}
     templates = (workload.object.get("spec") or {}).get("volumeClaimTemplates") or ()
     owned = {(t.get("metadata") or {}).get("name") for t in templates}

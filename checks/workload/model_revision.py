@@ -17,7 +17,7 @@ def model_revision(snapshot: Snapshot) -> Iterator[Judgement]:
 
     Two replicas may then answer differently, and what was benchmarked is not what runs.
     """
-    maps = snapshot.fact("service.configmaps") if snapshot.error("service.configmaps") is None else ()
+    maps = snapshot.fact_or("service.configmaps", ())
     for container in snapshot.fact("workload.containers"):
         if not container["serving"]:
             continue

@@ -26,7 +26,7 @@ def owner(snapshot: Snapshot) -> Iterator[Judgement]:
         for name, value in (metadata.get(field) or {}).items()
         if name.rpartition("/")[2].lower() in _OWNER_NAMES and value
     }
-    named = (snapshot.fact("policy").get("service") or {}).get("owner") if snapshot.error("policy") is None else ""
+    named = (snapshot.fact_or("policy", {}).get("service") or {}).get("owner")
     if stated:
         path, value = next(iter(sorted(stated.items())))
         yield passed(workload.subject, f"owned by {value}", Evidence(path, value, "an owner"))

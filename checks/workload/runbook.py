@@ -21,13 +21,13 @@ def runbook(snapshot: Snapshot) -> Iterator[Judgement]:
     workload = snapshot.fact("workload")
     notes = (workload.object.get("metadata") or {}).get("annotations") or {}
     linked = {name: value for name, value in notes.items() if "runbook" in name.lower() and value}
-    rules = snapshot.fact("service.rules") if snapshot.error("service.rules") is None else ()
+    rules = snapshot.fact_or("service.rules", ())
     by_alert = [
         alert.annotations["runbook_url"]
         for alert in alerts_of(rules)
         if alert.annotations.get("runbook_url") and concerns(alert, workload.namespace)
     ]
-    given = snapshot.fact("process.attestations") if snapshot.error("process.attestations") is None else ()
+    given = snapshot.fact_or("process.attestations", ())
     attests = [a for a in attested(given, "runbook") if attestation_valid(a, snapshot.collected_at)]
     if linked:
         name, value = next(iter(sorted(linked.items())))
