@@ -239,7 +239,9 @@ def _quantisation(value: object) -> str | None:
     """The quantisation a checkpoint states, by our names (:data:`inferaudit.capacity.QUANTS`), or as it states it."""
     if not isinstance(value, Mapping):
         return None
-    method = str(value.get("quant_method") or value.get("quant_algo") or "").lower()
+    method = str(value.get("quant_method") or "").lower()
+    if method in ("", "modelopt"):  # NVIDIA's ModelOpt says which in a field of its own
+        method = str(value.get("quant_algo") or method).lower()
     bits = value.get("bits") or value.get("w_bit")
     if method in ("awq", "gptq", "auto-round") and bits in (4, None):
         return ("gptq-4bit" if method == "gptq" else "awq-4bit") + _group(value)

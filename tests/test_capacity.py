@@ -475,6 +475,8 @@ def compressed(bits: int, kind: str) -> dict[str, Any]:
         ({"quant_method": "gptq", "bits": 8}, "int8"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "nf4"),
         ({"quant_method": "mxfp4"}, "mxfp4"),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, "fp8"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "nvfp4"),
         (compressed(8, "float"), "fp8"),
         (compressed(4, "int"), "awq-4bit"),
         (compressed(4, "float"), "nvfp4"),
