@@ -110,7 +110,8 @@ def backends(obj: Object) -> Iterator[tuple[str, int | str | None]]:
             yield str(destination.get("host", "")).partition(".")[0], (destination.get("port") or {}).get("number")
     else:
         for reference in (b for rule in spec.get("rules") or () for b in rule.get("backendRefs") or ()):
-            if reference.get("kind", "Service") == "Service":
+            here = (obj.get("metadata") or {}).get("namespace")
+            if reference.get("kind", "Service") == "Service" and reference.get("namespace", here) == here:
                 yield str(reference.get("name")), reference.get("port")
 
 

@@ -9,11 +9,12 @@ import pytest
 from inferaudit.catalog import load_catalog
 from inferaudit.kube import kinds as k
 from inferaudit.kube.assemble import service_facts, status_facts
+from inferaudit.kube.backends import lost_backends
 from inferaudit.kube.existence import named_secrets
 from inferaudit.kube.related import Surroundings
-from inferaudit.kube.view import FileView, UnreadError, name_of
+from inferaudit.kube.view import FileView, OverlayView, StoredView, UnreadError, name_of
 from inferaudit.kube.workloads import normalise
-from inferaudit.model import FactErrorKind, Outcome, Snapshot, Target
+from inferaudit.model import FactError, FactErrorKind, Outcome, Snapshot, Target
 
 LABELS = {"app": "chat", "serving.kserve.io/inferenceservice": "isvc"}
 POD_SPEC = {"serviceAccountName": "runner", "containers": [{"name": "server", "image": "vllm/vllm-openai:v1"}]}
@@ -326,6 +327,71 @@ def test_a_pool_that_selects_no_pod_of_the_namespace() -> None:
         obj(k.INFERENCE_POOL, "far", {"selector": {"matchLabels": {"app": "chatt"}}}, "elsewhere"),
     )
     assert named(found.stray_pools) == ["nobodys"]
+
+
+def http_route(name: str, *backends: dict[str, Any]) -> dict[str, Any]:
+    return obj(k.HTTP_ROUTE, name, {"rules": [{"backendRefs": list(backends)}]})
+
+
+def lost(*objects: dict[str, Any], dump: bool = True) -> list[tuple[str, str, bool | None]]:
+    found = lost_backends(around(*objects, dump=dump))
+    return [(each.subject.rpartition("/")[2], each.name, each.found) for each in found]
+
+
+def test_backends_that_are_not_there() -> None:
+    actions = {"service": {"name": "redirect", "port": {"name": "use-annotation"}}}
+    weighted = [{"destination": {"host": "chat"}}, {"destination": {"host": "caht"}, "weight": 10}]
+    hosts = ["chat.ml.svc.cluster.local", "chta.ml", "api.example.com", "chat.elsewhere.svc.cluster.local"]
+    objects = (
+        obj(k.INGRESS, "typo", rules("chatt")),
+        obj(k.INGRESS, "alb", {**rules("chat"), "defaultBackend": actions}),
+        obj(k.INGRESS, "bucket", {"defaultBackend": {"resource": {"kind": "Bucket", "name": "files"}}}),
+        obj(k.SERVICE, "hosted", {"type": "ExternalName", "externalName": "api.example.com"}),
+        http_route("external", {"name": "hosted"}),
+        http_route("granted", {"name": "chatt", "namespace": "elsewhere"}),
+        http_route("vendor", {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "chatt"}),
+        http_route("later", {"name": "chat"}, {"name": "chat-next", "weight": 0}),
+        http_route("pool", {"group": k.INFERENCE_POOL.group, "kind": "InferencePool", "name": "chatt"}),
+        obj(k.VIRTUAL_SERVICE, "weights", {"http": [{"route": weighted}]}),
+        obj(k.VIRTUAL_SERVICE, "hosts", {"http": [{"route": [{"destination": {"host": h}} for h in hosts]}]}),
+        obj(k.HTTP_ROUTE, "far", {"rules": [{"backendRefs": [{"name": "nobody"}]}]}, "elsewhere"),
+    )
+    expected = [("typo", "chatt"), ("pool", "chatt"), ("weights", "caht"), ("hosts", "chta")]
+    assert lost(*objects) == [(*each, False) for each in expected]
+    # Files that show Services show all of them, and those with no pool leave pools open.
+    assert lost(*objects, dump=False) == [(*each, None if each[0] == "pool" else False) for each in expected]
+
+
+def test_a_backend_that_files_may_not_hold() -> None:
+    ours = {k.DEPLOYMENT: [DEPLOYMENT], k.INGRESS: [obj(k.INGRESS, "only", rules("chat"))]}
+    nim = {
+        "apiVersion": "apps.nvidia.com/v1alpha1",
+        "kind": "NIMService",
+        "metadata": {"name": "nim", "namespace": "ml"},
+    }
+    isvc, refused = obj(k.INFERENCE_SERVICE, "isvc"), FactErrorKind.DENIED
+    alone = lost_backends(Surroundings(FileView(ours), normalise(DEPLOYMENT)))
+    assert [(each.name, each.found) for each in alone] == [("chat", None)]
+    made = [obj(k.INGRESS, name, rules(name)) for name in ("isvc-predictor", "nim", "nimm")]
+    files = FileView({k.SERVICE: [SERVICE], k.INGRESS: made, k.INFERENCE_SERVICE: [isvc]}, strangers=[nim])
+    for view in (files, OverlayView(files, StoredView({(kind, "ml"): () for kind in k.KINDS}))):
+        answers = lost_backends(Surroundings(view, normalise(DEPLOYMENT)))
+        assert [(each.name, each.found) for each in answers] == [
+            ("isvc-predictor", None),
+            ("nim", None),
+            ("nimm", False),
+        ]
+    hidden = StoredView({(kind, "ml"): made if kind == k.INGRESS else () for kind in k.ENTRY_KINDS})
+    hidden.lists[k.SERVICE, "ml"] = FactError(refused, "may not list services")
+    with pytest.raises(UnreadError, match="may not list"):
+        lost_backends(Surroundings(hidden, normalise(DEPLOYMENT)))
+
+
+def test_a_route_to_another_namespace_is_not_ours() -> None:
+    found = around(
+        http_route("granted", {"name": "chat", "namespace": "elsewhere"}), http_route("ours", {"name": "chat"})
+    )
+    assert named(found.routes) == ["ours"]
 
 
 def test_dashboards_by_label_and_by_kind() -> None:

@@ -55,14 +55,16 @@ def load_manifests(plan: ManifestsPlan, progress: Callable[[str], None] = lambda
         _settle(each.object, plan.namespace)
         unique[identity(each.object)] = each
     objects: dict[Kind, list[Object]] = {}
+    strangers: list[Object] = []
     for each in unique.values():
         kind = k.kind_of(each.object)
         if kind is None:
+            strangers.append(each.object)
             continue
         if kind in k.WORKLOAD_KINDS:
             check_shape(each.object, each.source)
         objects.setdefault(kind, []).append(each.object)
-    view = FileView(objects, _is_dump(objects))
+    view = FileView(objects, _is_dump(objects), strangers)
     progress(f"manifests: {len(unique)} object{'s' * (len(unique) != 1)}")
     sources = locations([(each.object, each.source) for each in unique.values()])
     return ManifestObjects(view, plan.namespace, plan.workload, sources)

@@ -15,6 +15,7 @@ from inferaudit.kube.types import (
     ApiResource,
     ClusterVersion,
     LogSample,
+    LostBackend,
     Neighbour,
     Node,
     NodeCondition,
@@ -34,6 +35,7 @@ __all__ = [
     "ApiResource",
     "ClusterVersion",
     "LogSample",
+    "LostBackend",
     "Neighbour",
     "Node",
     "NodeCondition",
@@ -87,6 +89,12 @@ FACTS = (
         Objects,
         "HTTPRoutes, GRPCRoutes and VirtualServices to those Services",
         *_list(*_ROUTES),
+    ),
+    _given(
+        "service.lostbackends",
+        list[LostBackend],
+        "Services and InferencePools that an Ingress or route of the namespace leads to and that do not exist",
+        *_list(k.INGRESS, *_ROUTES),
     ),
     _given(
         "service.gateways",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from inferaudit.kube import kinds as k
+from inferaudit.kube.backends import lost_backends
 from inferaudit.kube.discovery import neighbours
 from inferaudit.kube.existence import references, secrets
 from inferaudit.kube.nodes import (
@@ -221,6 +222,7 @@ _GIVEN: dict[str, Provider] = {
     "service.services": lambda s: s.services,
     "service.ingresses": lambda s: s.ingresses,
     "service.routes": lambda s: s.routes,
+    "service.lostbackends": lost_backends,
     "service.gateways": lambda s: s.gateways,
     "service.inferencepools": lambda s: s.pools,
     "service.trafficpolicies": lambda s: s.traffic_policies,

@@ -128,6 +128,8 @@ class Surroundings:
 
     def _is_backend(self, ref: Mapping[str, Any]) -> bool:
         """A backendRef to one of the Services, or to a pool; pools are looked at only where a route names one."""
+        if (ref.get("namespace") or self.namespace) != self.namespace:
+            return False
         if ref.get("kind") == k.INFERENCE_POOL.name:
             return any(name_of(pool) == ref.get("name") for pool in self.pools)
         return ref.get("name") in self._service_names

@@ -89,6 +89,20 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     key_found: bool | None = None
 
 
+class LostBackend(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry leads to and is not there: `path` is where the entry, `subject`, names it.
+
+    `found` None: files do not hold it, and it may be in the cluster all the same; `reason` says why.
+    """
+
+    subject: str
+    path: str
+    kind: str
+    name: str
+    found: bool | None
+    reason: str = ""
+
+
 class Taint(msgspec.Struct, frozen=True, kw_only=True):
     """A taint of a node."""
 

@@ -60,12 +60,20 @@ def identity(obj: Mapping[str, Any]) -> Identity:
     return (k.group_of(str(obj.get("apiVersion", ""))), str(obj.get("kind", "")), namespace_of(obj), name_of(obj))
 
 
+# What files that show one of show all of; the kinds that a controller makes Services for, and the groups that it
+# makes none for.
+_BACKENDS = (k.SERVICE, k.INFERENCE_POOL)
+_MAKERS = (k.CANARY, k.INFERENCE_SERVICE, k.LEADER_WORKER_SET, k.RAY_SERVICE)
+_BARREN = k.BUILTIN_GROUPS | {kind.group for kind in (*k.ENTRY_KINDS, *k.TRAFFIC_POLICIES)}
+
+
 @dataclass(frozen=True)
 class FileView:
     """Objects from files. `objects` is by kind; `dump`: they are those of a whole cluster, with status."""
 
     objects: Mapping[Kind, Sequence[Object]]
     dump: bool = False
+    strangers: Sequence[Object] = ()  # of kinds that an audit does not know: operators make other objects of them
 
     @property
     def live(self) -> bool:
@@ -96,7 +104,7 @@ class FileView:
         for obj in self.objects.get(kind, ()):
             if name_of(obj) == name and (not kind.namespaced or namespace_of(obj) == namespace):
                 return obj
-        if self.dump:
+        if self.dump or (kind in _BACKENDS and self._ships_here(kind, namespace) and not self.makes(namespace, name)):
             return None
         place = f" in namespace {namespace}" if kind.namespaced and namespace else ""
         raise UnreadError(
@@ -108,11 +116,31 @@ class FileView:
             )
         )
 
+    def _ships_here(self, kind: Kind, namespace: str) -> bool:
+        return any(namespace_of(obj) == namespace for obj in self.of(kind))
+
+    def makes(self, namespace: str, name: str) -> bool:
+        """Whether a controller may make a Service of this name out of something here: it names it after its owner."""
+        strangers = [obj for obj in self.strangers if identity(obj)[0] not in _BARREN]
+        owners = [*strangers, *(obj for kind in _MAKERS for obj in self.of(kind))]
+        return any(
+            namespace_of(obj) in ("", namespace) and (name == stem or name.startswith(f"{stem}-"))
+            for obj in owners
+            for stem in _stems(obj)
+        )
+
     def _entry_is_here(self, kind: Kind, namespace: str | None) -> bool:
         """Traffic enters one way: files that show an Ingress answer for the routes that they lack, and the reverse."""
         return kind in k.ENTRY_KINDS and any(
             namespace is None or namespace_of(o) == namespace for e in k.ENTRY_KINDS for o in self.objects.get(e, ())
         )
+
+
+def _stems(owner: Object) -> set[str]:
+    """What an owner's Services may be named after; a Canary's after its target or as it says."""
+    spec = owner.get("spec")
+    parts = [spec.get(part) for part in ("service", "targetRef")] if isinstance(spec, Mapping) else []
+    return {name_of(owner), *(str(part.get("name")) for part in parts if isinstance(part, Mapping))} - {""}
 
 
 @dataclass(frozen=True)
@@ -202,7 +230,10 @@ class OverlayView:
         for obj in self.files.objects.get(kind, ()):
             if name_of(obj) == name and (not kind.namespaced or namespace_of(obj) == namespace):
                 return obj
-        return self.cluster.get(kind, namespace, name)
+        found = self.cluster.get(kind, namespace, name)
+        if found is None and kind in _BACKENDS and self.files.makes(namespace, name):
+            return self.files.get(kind, namespace, name)  # it will be there once the files are applied
+        return found
 
 
 def _with_status(obj: Object, live: Object | None) -> Object:
