@@ -16,8 +16,8 @@ from typing import Any
 
 from inferaudit.api import not_applicable, unknown
 from inferaudit.catalog import Catalog
-from inferaudit.checklist_rows import completed, unknown_rows
-from inferaudit.errors import CheckBugError, InferauditError, MissingFactError, PolicyError
+from inferaudit.checklist_rows import completed
+from inferaudit.errors import CheckBugError, InferauditError, MissingFactError
 from inferaudit.facts import fact_specs
 from inferaudit.facts.process import REPORT
 from inferaudit.model import (
@@ -36,8 +36,9 @@ from inferaudit.model import (
     Snapshot,
     Waiver,
 )
-from inferaudit.own_checks import ATTESTATION, COLLECTION, OWN_CHECKS, SCOPE, WAIVER
+from inferaudit.own_checks import ATTESTATION, COLLECTION, SCOPE, WAIVER
 from inferaudit.policy import Policy
+from inferaudit.policy_names import check_names
 from inferaudit.void_promises import attestation_judgements, waiver_judgements
 
 _SAID_SOMETHING = (Outcome.PASS, Outcome.FAIL)
@@ -68,7 +69,7 @@ def evaluate(
     Checks of what the report computes from findings are left out until :mod:`inferaudit.report_findings` judges them.
     """
     selection = selection or Selection(policy.select, policy.skip)
-    _known_ids(catalog, policy)
+    check_names(catalog, policy)
     given = {"policy": Fact(policy.model_dump(mode="json"))} | _attestations(snapshot, catalog)
     snapshot = replace(snapshot, facts={**snapshot.facts, **given})
     checks = [
@@ -100,27 +101,11 @@ def check_words(check: Check) -> frozenset[Scope]:
     return frozenset(fact_specs()[name].scope for name in check.needs)
 
 
-def _known_ids(catalog: Catalog, policy: Policy) -> None:
-    own = {check.id for check in OWN_CHECKS}
-    for check_id in (*policy.severity, *policy.parameters, *(w.check for w in policy.waivers)):
-        if check_id not in own:
-            catalog.check(check_id)
-    for item, near in unknown_rows((a.item for a in policy.attestations), catalog.checklists.values()).items():
-        hint = f" (did you mean {near}?)" if near else ""
-        raise PolicyError(f"attestations: no row of a checklist is called {item!r}{hint}")
-    for check_id, params in policy.parameters.items():
-        known = {p.name for p in catalog.check(check_id).params}
-        for name in params:
-            if name not in known:
-                takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-                raise PolicyError(f"parameters.{check_id}.{name}: no such parameter; {takes}")
-
-
 def _outside(check: Check, scope: Sequence[Scope]) -> Judgement | None:
     words = check_words(check) - {Scope.PROCESS}
     covered = set(scope)
     if Scope.MANIFESTS in covered and Scope.CLUSTER not in covered:
-        if any(fact_specs()[name].live and fact_specs()[name].scope is Scope.CLUSTER for name in check.needs):
+        if any(_only_live(name) for name in check.needs):
             return not_applicable(None, "outside the scope: it needs a live cluster and the scope is manifests")
         covered.add(Scope.CLUSTER)
     missing = sorted(words - covered)
@@ -133,7 +118,13 @@ def _in_view(draft: _Draft, scope: Sequence[Scope]) -> _Draft:
     error = draft.blinded_by
     if files_alone and error and error.kind is FactErrorKind.OUT_OF_VIEW:
         return _Draft(draft.check, not_applicable(None, f"not in these files: {error.reason}"))
+    if files_alone and error and error.kind is FactErrorKind.NO_TARGET and _only_live(draft.judgement.key):
+        return _Draft(draft.check, not_applicable(None, f"outside the scope, which is manifests: {error.reason}"))
     return draft
+
+
+def _only_live(name: str) -> bool:
+    return fact_specs()[name].live and fact_specs()[name].scope is Scope.CLUSTER
 
 
 def _unfinished(snapshot: Snapshot) -> frozenset[str]:
@@ -198,7 +189,7 @@ def _scope_drafts(drafts: Sequence[_Draft], policy: Policy, snapshot: Snapshot) 
     out = []
     for word in policy.scope:
         need = Scope.CLUSTER if word is Scope.MANIFESTS else word
-        if need in examined or word is Scope.PROCESS:
+        if need in examined or (word is Scope.PROCESS and len(policy.scope) > 1):
             continue
         reasons = _word_errors(need, snapshot)
         why = "; ".join(reasons) if reasons else "no check looked at it"

@@ -23,6 +23,7 @@ from inferaudit.plan import (
     StagePlan,
 )
 from inferaudit.policy import LoadLimits, LoadSection, LoadStage, Policy
+from inferaudit.policy_file import worded
 from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
 
 BUILT_IN_PROFILES = ("smoke", "sla", "full", "soak")
@@ -181,8 +182,7 @@ def overridden(policy: Policy, flags: Mapping[str, Any]) -> Policy:
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
-        message = problem["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{field}: {message} (got {problem['input']!r})") from error
+        raise UsageError(f"{field}: {worded(problem)} (got {problem['input']!r})") from error
 
 
 def words(values: Sequence[str] | None) -> tuple[str, ...]:

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from inferaudit.errors import PolicyError, UsageError
+from inferaudit.errors import UsageError
 from inferaudit.evidence import names_file
 from inferaudit.model import DEFAULT_SCOPE, Phase, Scope, Severity
+from inferaudit.policy_file import read_model
 from inferaudit.redact import redact_text
 from inferaudit.slo import TEMPLATE, Objective, parse_objective, parse_objectives
 from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
-
-_MAX_POLICY_BYTES = 1 << 20
-_MOST_FAULTS = 10  # told at once: a template that nobody filled in has dozens
 
 
 def _checked(parse: Any) -> BeforeValidator:
@@ -41,12 +47,13 @@ def _checked(parse: Any) -> BeforeValidator:
 
 
 def _as_date(value: Any) -> Any:
-    # YAML reads 2026-12-31 as a date; inside we keep ISO text, so that the snapshot stays plain JSON.
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, str):
-        dt.date.fromisoformat(value)
-    return value
+    # YAML reads 2026-12-31 as a date; inside we keep ISO text of one form, which compares as the days do.
+    if isinstance(value, dt.datetime):
+        value = value.date()
+    try:
+        return value.isoformat() if isinstance(value, dt.date) else dt.date.fromisoformat(str(value)).isoformat()
+    except ValueError as error:
+        raise ValueError(f"{str(value)!r} is no day: write YYYY-MM-DD, for example 2026-12-31") from error
 
 
 DurationText = Annotated[str, _checked(parse_duration_s)]
@@ -56,7 +63,13 @@ DateText = Annotated[str, BeforeValidator(_as_date)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_written(cls, data: Any) -> Any:
+        # `waivers:` with every entry deleted or commented out is what YAML calls null.
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 class Service(_Section):
@@ -232,7 +245,7 @@ class Policy(_Section):
 
     service: Service = Service()
     target: TargetSection = TargetSection()
-    scope: tuple[Scope, ...] = DEFAULT_SCOPE
+    scope: tuple[Scope, ...] = Field(DEFAULT_SCOPE, min_length=1)
     phase: Phase = Phase.BEFORE
     select: tuple[str, ...] = Field((), description="Only these checks: ids, groups, tags.")
     skip: tuple[str, ...] = Field((), description="Checks to leave out: ids, groups, tags.")
@@ -252,14 +265,21 @@ class Policy(_Section):
     risks: dict[str, dict[str, Any]] = {}
     stages: dict[str, dict[str, Any]] = {}
 
-    @field_validator("slo")
+    @field_validator("scope")
     @classmethod
-    def _known_objectives(cls, slo: dict[str, str | float] | str) -> dict[str, str | float] | str:
-        for name, value in slo.items() if isinstance(slo, dict) else ():
-            try:
-                parse_objective(name, value)
-            except UsageError as error:
-                raise ValueError(str(error)) from error
+    def _each_once(cls, scope: tuple[Scope, ...]) -> tuple[Scope, ...]:
+        return tuple(dict.fromkeys(scope))
+
+    @field_validator("slo", mode="before")
+    @classmethod
+    def _known_objectives(cls, slo: Any) -> Any:
+        if slo == "template":
+            return slo
+        if not isinstance(slo, dict):
+            raise ValueError("objectives such as {ttft_p99: 500ms}, or the word template, are wanted")
+        faults = {str(name): fault for name, value in slo.items() if (fault := _objective_fault(name, value))}
+        if faults:
+            raise PydanticCustomError("objectives", "{text}", {"faults": faults, "text": "; ".join(faults.values())})
         return slo
 
     @property
@@ -268,12 +288,20 @@ class Policy(_Section):
         return parse_objectives(TEMPLATE if isinstance(self.slo, str) else self.slo)
 
 
-_Model = TypeVar("_Model", bound=_Section)
+def _objective_fault(name: Any, value: Any) -> str:
+    """What is wrong with an objective; nothing where it can be parsed."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return "a value such as 500ms or 0.1% is wanted"
+    try:
+        parse_objective(str(name), value)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def load_policy(path: Path) -> Policy:
     """The policy in `path`; :class:`PolicyError` names file, line and field."""
-    return _load(path, Policy, "policy")
+    return read_model(path, Policy, "policy", "; write one with `inferaudit init`")
 
 
 def with_people(policy: Policy, paths: Sequence[Path], base: Path) -> Policy:
@@ -284,7 +312,7 @@ def with_people(policy: Policy, paths: Sequence[Path], base: Path) -> Policy:
     """
     attestations, waivers = list(policy.attestations), list(policy.waivers)
     for path in paths:
-        given = _load(path, PeopleFile, "file of attestations")
+        given = read_model(path, PeopleFile, "file of attestations")
         waivers += given.waivers
         for attestation in given.attestations:
             shown = attestation.evidence
@@ -292,80 +320,3 @@ def with_people(policy: Policy, paths: Sequence[Path], base: Path) -> Policy:
                 shown = Path(os.path.relpath(path.parent / shown, base)).as_posix()
             attestations.append(attestation.model_copy(update={"evidence": shown}))
     return policy.model_copy(update={"attestations": tuple(attestations), "waivers": tuple(waivers)})
-
-
-def _load(path: Path, model: type[_Model], what: str) -> _Model:
-    advice = "; write one with `inferaudit init`" if model is Policy else ""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_POLICY_BYTES + 1)
-    except OSError as error:
-        raise PolicyError(f"{path}: {error.strerror}{advice}") from error
-    if len(content) > _MAX_POLICY_BYTES:
-        raise PolicyError(f"{path}: larger than 1 MiB; this is not a {what}")
-    try:
-        text = content.decode("utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise PolicyError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
-    if data is None:
-        return model()
-    if not isinstance(data, dict):
-        raise PolicyError(f"{path}:1: a {what} is a mapping of keys such as {', '.join(list(model.model_fields)[:3])}")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        lines = list(_explain(path, root, error, model))
-        more = [f"and {len(lines) - _MOST_FAULTS} more"] if len(lines) > _MOST_FAULTS else []
-        raise PolicyError("\n".join([*lines[:_MOST_FAULTS], *more])) from error
-
-
-def _explain(path: Path, root: yaml.Node | None, error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    for problem in error.errors():
-        location = tuple(
-            p for p in problem["loc"] if not (isinstance(p, str) and ("[" in p or p == "literal['template']"))
-        )
-        field = ".".join(str(p) for p in location)
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key{_nearest(location, model)}"
-        elif problem["type"] == "string_too_short":
-            message = "empty: write what is meant, or delete the entry"
-        yield f"{path}:{_line(root, location)}: {field}: {message}"
-
-
-def _nearest(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    import difflib
-
-    section: Any = model
-    for part in location[:-1]:
-        if isinstance(part, str) and part in section.model_fields:
-            annotation = section.model_fields[part].annotation
-            candidates = [annotation, *getattr(annotation, "__args__", ())]
-            section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), section)
-    near = difflib.get_close_matches(str(location[-1]), list(section.model_fields), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(section.model_fields)}"
-
-
-def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
-    """The 1-based line of the deepest node on the way to `location`."""
-    line = node.start_mark.line + 1 if node else 1
-    for part in location:
-        child: yaml.Node | None = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    line, child = key.start_mark.line + 1, value
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            child = node.value[part]
-            line = child.start_mark.line + 1
-        if child is None:
-            break
-        node = child
-    return line

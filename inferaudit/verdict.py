@@ -18,7 +18,7 @@ def scope_sentence(scope: Sequence[Scope]) -> str:
     missing = [w for w in _WORDS if w not in covered]
     left = ", ".join("cluster (live)" if manifests and w is Scope.CLUSTER else w for w in missing)
     rest = f"it does not cover {left}" if left else "no part is left out"
-    return f"This verdict covers {', '.join(spoken) or 'nothing'}; {rest}."
+    return f"This verdict covers {', '.join(spoken) or Scope.PROCESS}; {rest}."
 
 
 def decide(findings: Sequence[Finding]) -> Verdict:

@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 from inferaudit.catalog import load_catalog
 from inferaudit.cli.app import app
 from inferaudit.collect.attestations import MOST_LINKS, collect_attestations
+from inferaudit.errors import PolicyError
 from inferaudit.evaluate import Selection, evaluate
 from inferaudit.evidence import headings, missing_sections
 from inferaudit.facts.process import AttestationFact
 from inferaudit.model import Fact, Outcome, Snapshot, Target
-from inferaudit.policy import AttestationSection, Policy, PolicyError, load_policy, with_people
+from inferaudit.policy import AttestationSection, Policy, load_policy, with_people
 
 CATALOG = load_catalog()
 RUNBOOK = """# Runbook of chat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +21,15 @@ from inferaudit.model import (
     Finding,
     Judgement,
     Outcome,
+    Param,
     Phase,
     Severity,
     Snapshot,
     Target,
     Verdict,
 )
-from inferaudit.policy import Policy
+from inferaudit.policy import Policy, load_policy
+from inferaudit.policy_names import check_names
 from inferaudit.verdict import decide, reasons, scope_sentence
 
 DENIED = FactError(FactErrorKind.DENIED, "may not list nodes", verb="list", resource="nodes", remedy="ask for it")
@@ -113,6 +116,7 @@ def test_a_scope_word_without_pass_or_fail_is_incomplete() -> None:
     finding = judged([OK], scope=["cluster", "gpu"])["audit-scope"]
     assert (finding.subject, finding.outcome, finding.severity) == ("scope/gpu", Outcome.UNKNOWN, Severity.CRITICAL)
     assert verdict([make("a-silent", [])]) is Verdict.INCOMPLETE
+    assert verdict([OK], scope=["process"]) is Verdict.INCOMPLETE
 
 
 def test_a_check_outside_the_scope_is_not_applicable_even_when_its_facts_fail() -> None:
@@ -127,6 +131,20 @@ def test_the_manifests_scope_leaves_out_what_needs_a_live_cluster() -> None:
     said = judged([OK, live], snapshot(cluster__nodes=[]), scope=["manifests"])
     assert said["a-live"].outcome is Outcome.NOT_APPLICABLE
     assert "audit-scope" not in said
+
+
+def test_the_manifests_scope_asks_no_cluster_of_a_check_that_only_prefers_one() -> None:
+    def judge(seen: Snapshot) -> Iterator[Judgement]:
+        seen.fact("cluster.nodes")
+        yield passed("x", "right")
+
+    wants = replace(make("a-wants", []), optional=("cluster.nodes",), judge=judge)
+    seen = snapshot(
+        cluster__nodes=FactError(FactErrorKind.NO_TARGET, "only a live cluster shows nodes", source="files")
+    )
+    assert verdict([OK, wants], seen) is Verdict.INCOMPLETE
+    assert judged([OK, wants], seen, scope=["manifests"])["a-wants"].outcome is Outcome.NOT_APPLICABLE
+    assert verdict([OK, wants], seen, scope=["manifests"]) is Verdict.GO
 
 
 def test_what_the_files_do_not_hold_is_unknown_of_a_cluster_and_no_question_of_the_files() -> None:
@@ -298,6 +316,15 @@ def test_unknown_ids_are_usage_errors_with_a_suggestion() -> None:
         judged([OK], severity={"nope": "low"})
     with pytest.raises(UsageError, match="no such parameter"):
         judged([OK], parameters={"a-ok": {"limit": 1}})
+    with pytest.raises(UsageError, match=r"parameters.a-ok.limit: a whole number is wanted, not 'lots'"):
+        judged([replace(OK, params=(Param("limit", "int", 1),))], parameters={"a-ok": {"limit": "lots"}})
+
+
+def test_a_name_that_means_nothing_is_told_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("# a-bda\nseverity:\n  a-bda: low\n")
+    with pytest.raises(UsageError, match=rf"^{path}:3: severity: no check is called 'a-bda' \(did you mean a-bad"):
+        check_names(catalog(BAD), load_policy(path), [path])
 
 
 def test_the_scope_sentence_says_what_is_left_out() -> None:

@@ -28,6 +28,7 @@ FLOORS = {
     "generate_slo": 4,
     "generate_dashboard": 4,
     "void_promises": 4,
+    "policy_names": 4,
     "evaluate": 4,
     "verdict": 4,
     "report": 4,

@@ -61,6 +61,25 @@ def test_an_empty_file_is_an_empty_policy(tmp_path: Path) -> None:
         ("waivers:\n- {check: a, owner: o, reason: r, expires: soon}\n", ":2: waivers.0.expires:"),
         ("load: {limits: {rate: fast}}\n", ":1: load.limits.rate: 'fast' is not a rate"),
         ("- a\n- b\n", ":1: a policy is a mapping"),
+        (
+            "service: {}\nslo:\n  itl_p99: 1s\n  ttft_p99: 5 parsecs\n",
+            ":4: slo.ttft_p99: '5 parsecs' is not a duration",
+        ),
+        ("slo: {error_rate: {max: 1%}}\n", ":1: slo.error_rate: a value such as"),
+        ("slo: 500ms\n", ":1: slo: objectives such as"),
+        (
+            "waivers:\n- {check: a, owner: o, reason: r, expires: 2026-02-30}\n",
+            ":2: waivers.0.expires: '2026-02-30' is",
+        ),
+        ("waivers:\n- {check: a, owner: ' ', reason: r, expires: 2026-02-03}\n", ":2: waivers.0.owner: empty"),
+        ("service: {name: a}\nphase: before\nservice: {owner: b}\n", ":3: service: stands twice, first on line 1"),
+        ("scope: []\n", ":1: scope: empty"),
+        ("scope: endpoint\n", ":1: scope: a list is wanted, for example [a, b], not 'endpoint'"),
+        (
+            "load: {workers: many}\n",
+            ":1: load.workers: a whole number is wanted, not 'many'; or Input should be 'auto'",
+        ),
+        ("service: {}\n---\nservice: {}\n", ":2: not valid YAML: expected a single document"),
         ("a: [\n", "not valid YAML"),
         ("a: !!python/object:os.system {}\n", "not valid YAML"),
     ],
@@ -71,6 +90,18 @@ def test_an_error_names_file_line_and_field(tmp_path: Path, text: str, said: str
         load_policy(path)
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_a_day_has_one_form_whichever_way_it_is_written(tmp_path: Path) -> None:
+    waiver = "- {check: a, owner: o, reason: r, expires: %s}\n"
+    ways = ("2026-01-05", "20260105", '"20260105"', "2026-W02-1", "2026-01-05T10:00:00Z")
+    policy = load_policy(write(tmp_path, "waivers:\n" + "".join(waiver % way for way in ways)))
+    assert [w.expires for w in policy.waivers] == ["2026-01-05"] * 5
+
+
+def test_a_section_without_entries_is_as_if_it_were_not_written(tmp_path: Path) -> None:
+    text = "service: {name: }\nslo:\nload:\ngate:\n# fail_on: low\nwaivers:\n"
+    assert load_policy(write(tmp_path, text)) == Policy()
 
 
 def test_a_missing_a_binary_and_a_huge_file_are_errors(tmp_path: Path) -> None:

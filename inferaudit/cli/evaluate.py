@@ -40,6 +40,7 @@ def evaluate(
     from inferaudit.escape import line
     from inferaudit.planning import overridden
     from inferaudit.policy import Policy, load_policy, with_people
+    from inferaudit.policy_names import check_names
     from inferaudit.report import audit_report
     from inferaudit.slo import parse_slo_flag
     from inferaudit.snapshot import load
@@ -55,6 +56,7 @@ def evaluate(
         over["slo"] = {**({} if isinstance(policy.slo, str) else policy.slo), **parse_slo_flag(slo)}
     policy = overridden(policy, over)
     catalog = catalog_for(policy, checks, file.parent if file else None)
+    check_names(catalog, policy, [*([file] if file else []), *(attestations or ())])
     report = audit_report(catalog, seen, policy)
     deliver(report, outputs)
     if not quiet:

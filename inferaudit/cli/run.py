@@ -24,10 +24,19 @@ def run(flags: RunFlags) -> None:
 
     from inferaudit.cli.outputs import EXIT_CODES, deliver, parse_outputs, verdict_line
     from inferaudit.cli.progress import Reporter
-    from inferaudit.cli.session import baseline_facts, catalog_for, effective_policy, gather, judge_flags, with_history
+    from inferaudit.cli.session import (
+        baseline_facts,
+        catalog_for,
+        effective_policy,
+        gather,
+        judge_flags,
+        policy_files,
+        with_history,
+    )
     from inferaudit.escape import line
     from inferaudit.history import store_report
     from inferaudit.policy import Policy
+    from inferaudit.policy_names import check_names
     from inferaudit.report import audit_report
     from inferaudit.snapshot import dump
     from inferaudit.snapshot import load as load_snapshot
@@ -37,7 +46,8 @@ def run(flags: RunFlags) -> None:
     judge = judge_flags(flags.scope, flags.phase, flags.fail_on, flags.select, flags.skip)
     policy = effective_policy(flags, reporter, judge)
     catalog = catalog_for(policy, flags.checks, flags.file.parent if flags.file else None)
-    chosen = catalog.select(policy.select, policy.skip)  # an unknown id is an error before anything is contacted
+    check_names(catalog, policy, policy_files(flags))  # an unknown id is an error before anything is contacted
+    chosen = catalog.select(policy.select, policy.skip)
     known = baseline_facts(flags.baseline)
     collected = gather(flags, policy, reporter, chosen, known)
     with tempfile.TemporaryDirectory(prefix="inferaudit-") as folder:

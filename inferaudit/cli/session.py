@@ -17,7 +17,7 @@ from inferaudit.cli.flags import Flags
 from inferaudit.cli.gpu_probe import proposed_probe, run_proposal
 from inferaudit.cli.progress import Reporter
 from inferaudit.cli.reach import opened, settle, told
-from inferaudit.errors import UsageError
+from inferaudit.errors import PolicyError, UsageError
 from inferaudit.model import Check, Fact, Scope, Snapshot, Target
 from inferaudit.plan import CollectPlan, HttpAuth
 from inferaudit.planning import Asked, overridden, words
@@ -80,9 +80,18 @@ def effective_policy(flags: Flags, reporter: Reporter, judge: Mapping[str, Any] 
     return overridden(policy, {"load.profile": flags.load})
 
 
+def policy_files(flags: Flags) -> tuple[Path, ...]:
+    """The files that the policy comes from."""
+    policy = flags.file or (DEFAULT_POLICY if DEFAULT_POLICY.exists() else None)
+    return tuple(path for path in (policy, *(flags.attestations or ())) if path)
+
+
 def catalog_for(policy: Policy, folders: Sequence[Path] | None, base: Path | None = None) -> Catalog:
     """Built-ins, plug-ins, the policy's folders (beside it) and those of ``--checks``."""
     own = [(base or Path()) / folder for folder in policy.checks]
+    for folder in own:
+        if not folder.is_dir():
+            raise PolicyError(f"checks: {folder}: no such folder; the policy names it, from where it lies")
     return load_catalog([*own, *(folders or ())])
 
 
