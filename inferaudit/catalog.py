@@ -20,6 +20,7 @@ from inferaudit.errors import CatalogError, UsageError
 from inferaudit.facts import fact_specs
 from inferaudit.model import Check
 from inferaudit.resources import resource_folder
+from inferaudit.yaml_text import file_text
 
 ENTRY_POINT_GROUP = "inferaudit.checks"
 
@@ -69,6 +70,7 @@ def load_catalog(folders: Iterable[Path] = ()) -> Catalog:
         roots.append(folder)
     checks: dict[str, Check] = {}
     checklists: dict[str, Checklist] = {}
+    origins: dict[str, Path] = {}
     total = hashlib.sha256()
     for root in roots:
         for path in _check_files(root):
@@ -78,11 +80,17 @@ def load_catalog(folders: Iterable[Path] = ()) -> Catalog:
             checks[check.id] = check
             total.update(f"{check.id}\0".encode() + path.read_bytes())
         for path in sorted((root / "checklists").glob("*.yaml")):
-            checklist = load_checklist(path.read_text("utf-8"), path.stem, str(path))
+            checklist = load_checklist(file_text(path), path.stem, str(path))
             if checklist.id in checklists:
                 raise CatalogError(f"{path}: a checklist {checklist.id} exists already")
             checklists[checklist.id] = checklist
+            origins[checklist.id] = path
             total.update(f"{checklist.id}\0".encode() + path.read_bytes())
+    for checklist in checklists.values():
+        missing = [(item.id, name) for item in checklist.items for name in item.checks if name not in checks]
+        for row, name in missing[:1]:
+            hint = suggest(name, checks)
+            raise CatalogError(f"{origins[checklist.id]}: {row}: no check is called {name!r}{hint}")
     return Catalog(dict(sorted(checks.items())), dict(sorted(checklists.items())), f"sha256:{total.hexdigest()}")
 
 
@@ -126,7 +134,7 @@ def _load_check(root: Path, path: Path) -> Check:
 def _yaml_check(path: Path) -> Check:
     from inferaudit.declarative import load_yaml_check
 
-    return load_yaml_check(path.read_text("utf-8"), str(path))
+    return load_yaml_check(file_text(path), str(path))
 
 
 def _python_check(path: Path, check_id: str) -> Check:

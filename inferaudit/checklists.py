@@ -15,7 +15,7 @@ import yaml
 
 from inferaudit.errors import CatalogError
 from inferaudit.model import Outcome, Phase
-from inferaudit.yaml_text import read_yaml
+from inferaudit.yaml_text import read_yaml, yaml_fault
 
 PRIORITIES = ("critical", "high", "medium", "low")
 _STRICTEST_FIRST = ("both", "none", "either")
@@ -56,8 +56,12 @@ def load_checklist(text: str, checklist_id: str, origin: str) -> Checklist:
     """The checklist in `text`; :class:`CatalogError` names `origin` and the field."""
     try:
         data = read_yaml(text)
+        if not isinstance(data, dict):
+            raise CatalogError(f"{origin}: a checklist is a mapping with title and items")
         checklist = msgspec.convert({"id": checklist_id, **data}, Checklist)
-    except (yaml.YAMLError, msgspec.ValidationError, TypeError) as error:
+    except yaml.YAMLError as error:
+        raise CatalogError(yaml_fault(origin, error)) from error
+    except (msgspec.ValidationError, TypeError) as error:
         raise CatalogError(f"{origin}: {error}") from error
     seen: set[str] = set()
     for item in checklist.items:

@@ -19,11 +19,12 @@ import yaml
 
 from inferaudit.api import Judgement, failed, passed, unknown
 from inferaudit.errors import CatalogError
+from inferaudit.facts import fact_specs
 from inferaudit.kube.quantity import parse_quantity
 from inferaudit.model import Check, Evidence, Param, Phase, Severity, Snapshot
 from inferaudit.subjects import object_subject
 from inferaudit.units import parse_duration_s
-from inferaudit.yaml_text import read_yaml
+from inferaudit.yaml_text import read_yaml, yaml_fault
 
 # Never defined: calling it is the error that an empty all() must be.
 _EMPTY_ALL = "nothing_to_quantify_over"
@@ -66,10 +67,15 @@ def load_yaml_check(text: str, origin: str) -> Check:
     """The check in `text`; :class:`CatalogError` names `origin` and what is wrong."""
     try:
         spec = msgspec.convert(read_yaml(text), _CheckFile)
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+    except yaml.YAMLError as error:
+        raise CatalogError(yaml_fault(origin, error)) from error
+    except msgspec.ValidationError as error:
         raise CatalogError(f"{origin}: {error}") from error
     if bool(spec.for_each) == bool(spec.fact):
         raise CatalogError(f"{origin}: give exactly one of for_each and fact")
+    fact = fact_specs().get(spec.for_each)
+    if fact and isinstance(fact.type, type) and not issubclass(fact.type, list):
+        raise CatalogError(f"{origin}: for_each: {spec.for_each} is one thing and no list: write `fact:` instead")
     judge = _Judge(spec, origin)
     return Check(
         id="",
@@ -95,13 +101,13 @@ class _Judge:
 
     def __init__(self, spec: _CheckFile, origin: str) -> None:
         self.spec = spec
-        self.where = _compile(spec.where, origin)
-        self.asserted = _compile(spec.assert_, origin)
-        self.subject = _compile(spec.subject, origin) if spec.subject else None
-        self.observe = _compile(spec.observe, origin) if spec.observe else None
-        self.key = _compile(spec.key, origin) if spec.key else None
-        self.fails = _Template(spec.message, origin)
-        self.passes = _Template(spec.passes or spec.title, origin)
+        self.where = _compile(spec.where, f"{origin}: where")
+        self.asserted = _compile(spec.assert_, f"{origin}: assert")
+        self.subject = _compile(spec.subject, f"{origin}: subject") if spec.subject else None
+        self.observe = _compile(spec.observe, f"{origin}: observe") if spec.observe else None
+        self.key = _compile(spec.key, f"{origin}: key") if spec.key else None
+        self.fails = _Template(spec.message, f"{origin}: message")
+        self.passes = _Template(spec.passes or spec.title, f"{origin}: passes")
 
     def __call__(self, snapshot: Snapshot, **params: Any) -> Iterator[Judgement]:
         value = snapshot.fact(self.spec.for_each or self.spec.fact)
@@ -127,7 +133,8 @@ class _Judge:
                 subject, (self.passes if verdict else self.fails)(scope), seen, key=key
             )
         except Exception as error:  # whatever an expression raises is an answer: it cannot be told
-            why = "an empty list proves nothing" if _EMPTY_ALL in str(error) else f"cannot be told: {error}"
+            said = f"there is no {error.args[0]!r}" if isinstance(error, KeyError) and error.args else str(error)
+            why = "an empty list proves nothing" if _EMPTY_ALL in said else f"cannot be told: {said}"
             yield unknown(subject, f"`{self.asserted.source}`: {why}", key=key)
 
     def _subject(self, scope: dict[str, Any]) -> str | None:
@@ -171,7 +178,7 @@ def _compile(written: str | bool, origin: str) -> _Expression:
     try:
         return _Expression(source, cel.compile(guard_all(source)))
     except ValueError as error:
-        raise CatalogError(f"{origin}: {error}") from error
+        raise CatalogError(f"{origin}: {str(error).splitlines()[0]}") from error
 
 
 def guard_all(source: str) -> str:

@@ -289,7 +289,8 @@ def _stamp(drafts: Sequence[_Draft], snapshot: Snapshot, policy: Policy, catalog
             used.add(waiver)
         finding = _finding(draft, severity(draft), cause(draft), waiver, due(draft))
         findings.append(replace(finding, gates=_gates(finding, policy, known)))
-    own = [_Draft(WAIVER, said) for said in waiver_judgements(waivers, used, {d.check.id for d in drafts}, today)]
+    looked = {d.check.id for d in drafts if _outside(d.check, policy.scope) is None}
+    own = [_Draft(WAIVER, said) for said in waiver_judgements(waivers, used, looked, today)]
     own += [_Draft(ATTESTATION, said) for said in attestation_judgements(snapshot, catalog.checklists, findings)]
     for draft in own:
         why = prints.get(draft.judgement.cause) if draft.judgement.cause else None

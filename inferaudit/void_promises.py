@@ -15,9 +15,9 @@ from inferaudit.model import Finding, Snapshot, Waiver
 
 
 def waiver_judgements(
-    waivers: Sequence[Waiver], used: Collection[Waiver], asked: Collection[str], today: str
+    waivers: Sequence[Waiver], used: Collection[Waiver], looked: Collection[str], today: str
 ) -> Iterator[Judgement]:
-    """Waivers past their day, and those that match no failure of a check that was `asked`."""
+    """Waivers past their day, and those that match no failure of a check within the scope (`looked`)."""
     for waiver in waivers:
         subject = f"waiver/{waiver.check}{f'/{waiver.subject}' if waiver.subject else ''}"
         if today > waiver.expires:
@@ -25,7 +25,7 @@ def waiver_judgements(
             text = f"the waiver of {waiver.owner} expired {days} day{'s' * (days != 1)} ago and covers nothing any more"
             seen = Evidence("waivers.expires", waiver.expires, f">= {today}")
             yield failed(subject, text, seen, key=f"expired|{waiver.reason}")
-        elif waiver not in used and waiver.check in asked:
+        elif waiver not in used and waiver.check in looked:
             text = f"the waiver of {waiver.owner} matches no failure; remove it"
             yield failed(subject, text, key=f"unused|{waiver.reason}")
 

@@ -84,9 +84,10 @@ def test_all_over_nothing_proves_nothing(expression: str, outcome: Outcome) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("title: [", "t.yaml"),
+        ("title: [", r"^t.yaml:2: not valid YAML: [^\n]*$"),
         ("title: x\n", "missing required field"),
-        (YAML.format(asserted="object.(", where="true"), "Failed to parse"),
+        (YAML.format(asserted="object.(", where="true"), r"^t.yaml: assert: Failed to parse[^\n]*$"),
+        (YAML.format(asserted="true", where="true").replace("service.services", "workload"), "write `fact:` instead"),
         (YAML.format(asserted="true", where="true") + "fact: workload\n", "exactly one of"),
         (YAML.format(asserted="true", where="true") + "extra: 1\n", "extra"),
     ],
@@ -129,11 +130,20 @@ def test_a_folder_of_ones_own_is_loaded_by_the_same_loader(tmp_path: Path) -> No
         ("a/b.py", PYTHON.format(need="workloads"), "did you mean workload"),
         ("workload/gpu_limit.py", PYTHON.format(need="workload"), "is taken by workload/gpu_limit.py"),
         ("checklists/x.yaml", "title: t\nitems: [{id: a, title: b}]\n", "nothing can satisfy a"),
+        ("checklists/x.yaml", "title: t\nitems: [{id: a, title: b, checks: [cost-hostd]}]\n", "x.yaml: a: no check is"),
+        ("checklists/x.yaml", "- a\n", "a checklist is a mapping"),
     ],
 )
 def test_what_does_not_load_stops_the_run(tmp_path: Path, name: str, text: str, said: str) -> None:
     with pytest.raises(CatalogError, match=said):
         load_catalog([folder(tmp_path, name, text)])
+
+
+def test_a_file_that_is_no_text_stops_the_run(tmp_path: Path) -> None:
+    root = folder(tmp_path, "a/b.yaml", "")
+    (root / "a" / "b.yaml").write_bytes(b"title: caf\xe9\n")
+    with pytest.raises(CatalogError, match=r"b.yaml: not UTF-8 text \(byte 10\)"):
+        load_catalog([root])
 
 
 def test_a_folder_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:

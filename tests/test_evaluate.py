@@ -244,6 +244,7 @@ def test_an_unused_waiver_is_a_finding_and_waives_no_unknown() -> None:
     said = judged([OK, DARK], waivers=[waiver])
     assert said["a-dark"].gates
     assert "matches no failure" in said["audit-waiver"].message
+    assert "audit-waiver" not in judged([OK, DARK], waivers=[waiver], scope=["endpoint"])
 
 
 def test_a_baseline_failure_is_shown_and_does_not_gate() -> None:

@@ -23,9 +23,11 @@ def attestation_stale(snapshot: Snapshot, *, max_age_days: int = 180) -> Iterato
         if a.expires is not None:
             continue
         age = age_days(a.date, snapshot.collected_at)
+        if age is not None and age < 0:
+            continue  # dated ahead: how old it is cannot be said, and process-attestation-current says that it is
         seen = Evidence("attestations.date", a.date, f"within {max_age_days} days")
         subject, key = f"attestation/{a.item}", f"{a.owner}|{a.evidence}|{a.date}|{a.expires}"
         if age is None or age > max_age_days:
             yield failed(subject, f"the attestation of {a.owner} is from {a.date}", seen, key=key)
         else:
-            yield passed(subject, f"the attestation of {a.owner} is {max(age, 0)} days old", seen, key=key)
+            yield passed(subject, f"the attestation of {a.owner} is {age} days old", seen, key=key)
