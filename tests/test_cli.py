@@ -75,6 +75,8 @@ def test_version() -> None:
         (["run", "--manifests", DEMO, "--fail-on", "worst"], "fail_on"),
         (["run", "--manifests", DEMO, "-o", "jsn"], "did you mean json"),
         (["run", "--manifests", DEMO, "-o", "json", "-o", "csv"], "two outputs on stdout"),
+        (["run", "--manifests", DEMO, "-o", "json=/dev/stdout", "-o", "csv"], "two outputs on stdout"),
+        (["run", "--manifests", DEMO, "-o", "json=a/b", "-o", "csv=a/../a/b"], "two outputs to "),
         (["run", "--manifests", DEMO, "--load", "smoke"], "--url"),
         (["run", "--manifests", DEMO, "--slo", "ttft_p99"], "NAME=VALUE"),
         (["run", "--url", "http://127.0.0.1:9", "--load", "heavy"], "no load profile is called 'heavy'"),

@@ -124,6 +124,16 @@ def test_hostile_names_start_nothing(browser: Browser, tmp_path: Path) -> None:
     assert page.evaluate("[...document.links].filter((a) => !/^(https?|file):/.test(a.href)).length") == 0
 
 
+def test_a_name_without_a_space_makes_no_page_wider(browser: Browser, tmp_path: Path) -> None:
+    report = data("no_go")
+    for finding in report["findings"]:
+        finding |= dict.fromkeys(("title", "message", "subject", "remediation"), "x" * 10_000)
+        finding["references"] = ["x" * 10_000]
+    page, _ = opened(browser, write(tmp_path, report))
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
 def test_the_policy_allows_our_script_alone() -> None:
     text = render(Report(data("go")), "html")
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)

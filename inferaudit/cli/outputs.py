@@ -40,10 +40,19 @@ def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") ->
             )
         if equals and not path:
             raise UsageError(f"-o {value!r}: give a path after the =, or leave it out for stdout")
-        outputs.append(Output(name, Path(path) if path and path != "-" else None))
+        outputs.append(Output(name, Path(path) if path not in ("", "-", "/dev/stdout") else None))
     if sum(o.path is None for o in outputs) > 1:
         raise UsageError("two outputs on stdout; give all but one a path, for example -o json=report.json")
+    files = [o.path.resolve() for o in outputs if o.path and not _is_device(o.path)]
+    for path in files:
+        if files.count(path) > 1:
+            raise UsageError(f"two outputs to {path}; the second would replace the first")
     return tuple(outputs)
+
+
+def _is_device(path: Path) -> bool:
+    """Something that keeps nothing, such as ``/dev/null``, or hands on what it gets."""
+    return path.exists() and not path.is_file()
 
 
 def deliver(report: Report, outputs: Sequence[Output]) -> None:
