@@ -100,6 +100,28 @@ def test_usage_errors_exit_2_with_one_message(args: list[object], said: str, tmp
     assert run.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (
+            ["run", "--gpuss", "off"],
+            "no such option: --gpuss (Possible options: --gpus, --gpus-node) (see `inferaudit run",
+        ),
+        (["run", "-n"], "option '-n' requires an argument (see `inferaudit run"),
+        (["evaluate"], "missing argument 'snapshot' (see `inferaudit evaluate"),
+        (
+            ["cost", "--hourly", "x"],
+            "invalid value for '--hourly': Input should be a valid number (see `inferaudit cost",
+        ),
+        (["checks", "lst"], "no such command 'lst'. Did you mean 'list'? (see `inferaudit checks"),
+        (["--nope"], "no such option: --nope (see `inferaudit"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_where_the_flags_are_told(args: list[object], line: str) -> None:
+    run = inferaudit(*args)
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"error: {line} --help`)\n")
+
+
 def test_a_file_that_is_no_manifest(tmp_path: Path) -> None:
     for name, text in {"a.yaml": "<html><body>x</body></html>", "b.yaml": "a: [1,\nb: }", "c.yaml": "\x00\x01"}.items():
         (tmp_path / name).write_text(text)

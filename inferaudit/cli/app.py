@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from inferaudit import __version__
-from inferaudit.errors import InferauditError, UsageError
+from inferaudit.errors import InferauditError
 
 # Verb → what it does, in the order of ``--help``. A test holds it against the modules.
 VERBS = {
@@ -105,14 +105,13 @@ def main() -> None:
     """Run, and leave with the right code: nobody sees a traceback, a bug of ours leaves a log file."""
     _safe_surroundings()
     try:
-        app()
-    except SystemExit as leaving:
-        if leaving.code in (130, 143):
-            _leave_now(int(leaving.code))
-        raise
-    except UsageError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
+        code = app(prog_name="inferaudit", standalone_mode=False)
+        if code in (130, 143):
+            _leave_now(code)
+        sys.exit(code)
+    except typer.Abort:
+        _say("error: nothing was answered")
+        sys.exit(2)
     except InferauditError as error:
         _say(f"error: {error}")
         sys.exit(error.exit_code)
@@ -128,7 +127,21 @@ def main() -> None:
         _say(f"error: cannot write: {error.strerror}")
         sys.exit(2)
     except Exception as error:
-        _report_bug(error)
+        if not hasattr(error, "format_message"):
+            _report_bug(error)
+        _say_usage(error)
+        sys.exit(2)
+
+
+def _say_usage(error: Any) -> None:
+    """What the parser of flags refused: one line, and where the flags are told (no private class of Typer's named)."""
+    said = error.format_message().partition(", unable to parse")[0].strip().rstrip(".")
+    if not said:
+        return  # a group without a verb: its help has been printed
+    verb = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] in VERBS else ""
+    path = getattr(error, "ctx", None)
+    command = path.command_path if path else f"inferaudit {verb}".strip()
+    _say(f"error: {said[0].lower()}{said[1:]} (see `{command} --help`)")
 
 
 def _safe_surroundings() -> None:

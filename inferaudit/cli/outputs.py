@@ -44,9 +44,9 @@ def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") ->
     if sum(o.path is None for o in outputs) > 1:
         raise UsageError("two outputs on stdout; give all but one a path, for example -o json=report.json")
     files = [o.path.resolve() for o in outputs if o.path and not _is_device(o.path)]
-    for path in files:
-        if files.count(path) > 1:
-            raise UsageError(f"two outputs to {path}; the second would replace the first")
+    for file in files:
+        if files.count(file) > 1:
+            raise UsageError(f"two outputs to {file}; the second would replace the first")
     return tuple(outputs)
 
 
