@@ -330,6 +330,19 @@ def test_a_list_of_what_was_downloaded_does_not_tell_what_is_served() -> None:
     assert facts["endpoint.plain"].value.status == 200  # and this is what proves the model
 
 
+def test_a_request_refused_because_nobody_knows_the_model_is_no_fault_of_the_service() -> None:
+    refused = whole(b"{\"detail\": \"Server is pinned to './tinyllama'; requested ''.\"}", "404 Not Found")
+    answers = {**SERVERS["transformers-serve"], "POST /v1/chat/completions": refused}
+    with Replay(answers) as server:
+        unnamed, named = collect(server), collect(server, model="tiny")
+    for name in ("endpoint.plain", "endpoint.stream"):
+        error = unnamed[name].error
+        assert error is not None
+        assert (error.kind, error.remedy) == (FactErrorKind.NO_TARGET, "--model NAME")
+        assert "a request without one was answered 404" in error.reason
+        assert named[name].value.status == 404
+
+
 def test_an_unauthorised_request_is_tried_where_there_is_a_key_to_leave_out() -> None:
     with Replay(SERVERS["vllm"]) as server:
         plan = EndpointPlan(url=server.url, active=True, auth=HttpAuth(api_key_env="KEY"))

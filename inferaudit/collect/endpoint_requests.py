@@ -72,6 +72,8 @@ def plain_request(asked: Asked) -> PlainAnswer | FactError:
     body, known = sample
     headers = {"x-request-id": REQUEST_ID}
     reply = asked.http.post(route, json.dumps(body).encode(), headers)
+    if (missing := _model_wanted(body, reply.status)) is not None:
+        return missing
     text = reply.text
     good = reply.status is not None and 200 <= reply.status < 300 and reply.error is None
     said = read_answer(asked.wire.name, text) if good else Said()
@@ -120,12 +122,24 @@ def stream_request(asked: Asked) -> StreamAnswer | FactError | None:
         expected_end=end,
         scrub=asked.scrub,
     )
-    return answer
+    return _model_wanted(body, answer.status) or answer
 
 
 def _model_missing(asked: Asked) -> FactError | None:
     needs = "{model}" in asked.wire.path or asked.wire.name in ("openai-embeddings", "ollama")
     if asked.model or not needs:
         return None
-    reason = "no model was given and the server lists none"
+    return _no_model()
+
+
+def _model_wanted(body: Any, status: int | None) -> FactError | None:
+    """Some servers answer a request that names no model. One that refuses it tells nothing about the service."""
+    unnamed = isinstance(body, dict) and body.get("model") == ""
+    if unnamed and status is not None and 400 <= status < 500 and status not in (401, 403, 429):
+        return _no_model(f"; a request without one was answered {status}")
+    return None
+
+
+def _no_model(more: str = "") -> FactError:
+    reason = f"no model was given and the server lists none{more}"
     return FactError(FactErrorKind.NO_TARGET, reason, "model", remedy="--model NAME")
