@@ -42,13 +42,17 @@ _EXPRESSIONS: Mapping[str, str] = {
     r"|kv_cache_block|memory_used_bytes|GPUMemory",
     "gpu_utilization": r"DCGM_FI_DEV_GPU_UTIL|DCGM_FI_PROF_|gpu_util|duty_cycle|GPUUtil|accelerator_util|sm_active",
     "xid": r"\bDCGM_(?:FI_DEV|EXP)_XID|xid",
-    "target_down": r"\bup\s*(?:\{[^}]*\})?\s*==\s*0|\babsent(?:_over_time)?\(|probe_success|replicas_available",
+    "target_down": r"\bup\s*(?:\{[^}]*\})?\s*(?:==\s*[01]|!=\s*1|<|\)[^<>]*<)|\babsent(?:_over_time)?\(|probe_success"
+    r"|replicas_(?:un)?available|replicas_ready|kube_pod_status_ready",
 }
 _ERRORS = (
     r"5xx|[45]\.\.|5\[|http_5|=\"50\d|_error|errors|_failure|failed|finished_reason=~?\"[^\"]*error|Requests5XX"
     r"|!=\"OK\""
 )
 _STATUS = re.compile(r'\b(status|code|status_code|response_code|http_response_code|http_code)\s*(?:=~|=)\s*"')
+# One minus the share that succeeded, or a share that must stay above nine tenths, is a share of errors.
+_SUCCESSES = re.compile(r'success|\b(?:status|code|status_code|response_code)\s*(?:=~?\s*"2|!~\s*"5)')
+_SHORTFALL = re.compile(r"\b1\s*-|<\s*(?:0?\.)?9\d*")
 _STALE = r"time\(\)\s*-|timestamp\(|_age_|staleness|freshness"
 _STALE_OF = r"model|revision|train|weight|checkpoint|feature|index|deployed"
 _RATES = r"\b(?:rate|irate|increase)\("
@@ -135,7 +139,8 @@ def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
         found.add("latency")
     unquoted = re.sub(r'"[^"]*"', "", expr)
     ratio = "/" in unquoted or "ratio" in unquoted  # a recording rule may have divided before
-    if re.search(_ERRORS, expr) and (ratio or re.search(_RATES, expr)):
+    short = ratio and _SUCCESSES.search(expr) and _SHORTFALL.search(expr)
+    if short or (re.search(_ERRORS, expr) and (ratio or re.search(_RATES, expr))):
         found.add("errors")
     if re.search(_STALE, expr) and re.search(_STALE_OF, expr + alert.name, re.IGNORECASE):
         found.add("staleness")

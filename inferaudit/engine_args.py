@@ -114,6 +114,13 @@ def serving_engines(
     return [(container, engine_of(container, maps)) for container in containers if container["serving"]]
 
 
+def silent_engine(containers: Iterable[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """The finding that explains why nothing of the engines can be watched: none of them has metrics at all."""
+    engines = serving_engines(containers)
+    silent = [c["subject"] for c, engine in engines if engine.known and engine.profile.metrics_default == "none"]
+    return ("engine-metrics", silent[0]) if silent and len(silent) == len(engines) else None
+
+
 def environment(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """The container's variables, those of ConfigMaps resolved as far as `maps` (name → data) holds them."""
     env: dict[str, str] = {}

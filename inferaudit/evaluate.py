@@ -113,10 +113,13 @@ def _outside(check: Check, scope: Sequence[Scope]) -> Judgement | None:
 
 
 def _in_view(draft: _Draft, scope: Sequence[Scope]) -> _Draft:
-    """In the scope `manifests` what files happen not to hold is no open question: the audit is of these files."""
+    """In the scope `manifests` what files do not hold, or cannot, is no open question: the audit is of these files."""
     files_alone = Scope.MANIFESTS in scope and Scope.CLUSTER not in scope
     error = draft.blinded_by
-    if files_alone and error and error.kind is FactErrorKind.OUT_OF_VIEW:
+    spec = fact_specs().get(draft.judgement.key)
+    live = spec is not None and spec.live and spec.scope is Scope.CLUSTER
+    unseen = (FactErrorKind.OUT_OF_VIEW, *((FactErrorKind.NO_TARGET,) if live else ()))
+    if files_alone and error and error.kind in unseen:
         return _Draft(draft.check, not_applicable(None, f"not in these files: {error.reason}"))
     if files_alone and error and error.kind is FactErrorKind.NO_TARGET and _only_live(draft.judgement.key):
         return _Draft(draft.check, not_applicable(None, f"outside the scope, which is manifests: {error.reason}"))

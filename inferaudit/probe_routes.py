@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 
 from inferaudit.engine_args import Engine, flag_value
-from inferaudit.runtime_registry import HealthRoute, Runtime
+from inferaudit.runtime_registry import HealthRoute, Runtime, runtimes
 
 _OPENAI = frozenset({"openai-chat", "openai-completions", "openai-embeddings"})
+
+# Servers whose routes are all their own, and names that servers of one's own mostly have. SageMaker's is in many.
+_CLOSED = frozenset({"vllm", "sglang", "tgi", "tei", "triton", "llamacpp", "tf-serving"})
+_COMMON = frozenset(
+    ["/healthz", "/readyz", "/livez", "/ready", "/live", "/readiness", "/liveness", "/health/ready", "/health/live"]
+)
+_SAGEMAKER = "/ping"
 
 
 def find_route(runtime: Runtime, path: str) -> HealthRoute | None:
@@ -18,6 +25,20 @@ def find_route(runtime: Runtime, path: str) -> HealthRoute | None:
         if re.fullmatch(pattern, wanted):
             return route
     return None
+
+
+def foreign_route(engine: Engine, path: str) -> str | None:
+    """Whose route a path is that the engine has not: another runtime's title, or the words for a common name.
+
+    None where the engine has it, where nobody knows it, and for frameworks, which serve whatever one writes in them.
+    """
+    wanted = path.partition("?")[0].rstrip("/")
+    if not engine.known or engine.profile.name not in _CLOSED or find_route(engine.profile, path):
+        return None
+    if wanted in _COMMON:
+        return "many other servers"
+    others = (each for each in runtimes().values() if each.name in _CLOSED and find_route(each, path))
+    return next((f"{other.title}" for other in others if wanted != _SAGEMAKER), None)
 
 
 def grpc_answer(engine: Engine) -> tuple[str, str] | None:

@@ -30,6 +30,8 @@ def alert(expr: str, subject: str = OURS, name: str = "A") -> Alert:
     [
         (P99, "latency"),
         ('sum(rate(x_total{status=~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.001', "errors"),
+        ("1 - sum(rate(te_request_success[5m])) / sum(rate(te_request_count[5m])) > 0.01", "errors"),
+        ('sum(rate(x_total{code=~"2.."}[5m])) / sum(rate(x_total[5m])) < 0.99', "errors"),
         ("sum(vllm:num_requests_waiting) > 50", "queue"),
         ("sglang:num_queue_reqs > 50", "queue"),
         ("DCGM_FI_DEV_FB_USED / (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE) > 0.95", "gpu_memory"),
@@ -38,6 +40,8 @@ def alert(expr: str, subject: str = OURS, name: str = "A") -> Alert:
         ("time() - model_revision_timestamp_seconds > 86400", "staleness"),
         ('up{namespace="a"} == 0', "target_down"),
         ('absent(up{job="b"})', "target_down"),
+        ('sum(up{job="b"}) by (job) < 2', "target_down"),
+        ('kube_statefulset_status_replicas_ready{namespace="a"} < 2', "target_down"),
     ],
 )
 def test_what_an_alert_watches(expr: str, concern: str) -> None:

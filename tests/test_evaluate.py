@@ -157,6 +157,17 @@ def test_what_the_files_do_not_hold_is_unknown_of_a_cluster_and_no_question_of_t
     assert verdict([OK, asks], seen, scope=["manifests"]) is Verdict.GO
 
 
+def test_a_question_that_comes_to_hang_on_the_nodes_is_none_of_the_files() -> None:
+    def ask(view: Snapshot) -> Iterator[Judgement]:
+        yield passed("x", f"{len(view.fact('cluster.nodes'))} nodes")
+
+    asks = replace(make("a-fits", []), optional=("cluster.nodes",), judge=ask)
+    seen = snapshot(cluster__nodes=FactError(FactErrorKind.NO_TARGET, "only a live cluster shows nodes"))
+    assert judged([OK, asks], seen)["a-fits"].outcome is Outcome.UNKNOWN
+    assert judged([OK, asks], seen, scope=["manifests"])["a-fits"].outcome is Outcome.NOT_APPLICABLE
+    assert judged([OK, asks], snapshot(cluster__nodes=DENIED), scope=["manifests"])["a-fits"].outcome is Outcome.UNKNOWN
+
+
 def test_what_an_unfinished_container_lacks_is_unknown() -> None:
     model, own = (f"inferenceservice.serving.kserve.io/a/b/{name}" for name in ("kserve-container", "own"))
     containers = [{"subject": model, "name": "kserve-container"}, {"subject": own, "image": "vllm:v1"}]

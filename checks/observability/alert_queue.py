@@ -2,13 +2,14 @@ from collections.abc import Iterator
 
 from inferaudit.alert_rules import alerts_about, concerns
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.engine_args import silent_engine
 
 
 @check(
     title="An alert watches the queue",
     severity=Severity.MEDIUM,
     needs=("workload",),
-    optional=("service.rules", "prometheus.rules"),
+    optional=("workload.containers", "service.rules", "prometheus.rules"),
     remediation=(
         "Add an alert on waiting requests, for example more than 50 for two minutes; `inferaudit generate alerts` "
         "writes the rule for this runtime's metrics."
@@ -29,4 +30,5 @@ def alert_queue(snapshot: Snapshot) -> Iterator[Judgement]:
     else:
         snapshot.require_read("prometheus.rules")
         cause = None if about else ("observability-alerts", workload.subject)
+        cause = silent_engine(snapshot.fact_or("workload.containers", [])) or cause
         yield failed(workload.subject, "no alert watches how many requests wait", seen, cause=cause)

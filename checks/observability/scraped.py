@@ -3,7 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.engine_args import Engine, engine_port, flag_value, serving_engines
+from inferaudit.engine_args import Engine, engine_port, flag_value, serving_engines, silent_engine
 from inferaudit.entrypoints import port_behind
 from inferaudit.kube.types import Workload
 from inferaudit.scraping import Scrape, scrapes_of
@@ -74,6 +74,7 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
         cause = (
             None if services or not any(c.get("ports") for c in containers) else ("network-service", workload.subject)
         )
+        cause = silent_engine(containers) or cause
         yield failed(workload.subject, "neither a monitor nor an annotation has its metrics fetched", seen, cause=cause)
 
 

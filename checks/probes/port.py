@@ -29,6 +29,7 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
     for container in snapshot.fact("workload.containers"):
         engine = engine_of(container, maps)
         told = engine_port(engine) if container["serving"] else None
+        spoken = grpc_port(engine) if container["serving"] else None
         # What a container declares opens nothing: a runtime with one port listens where it was told, and only there.
         only = engine.known and len(set(engine.profile.ports.values())) == 1
         declared = {p.get("containerPort") for p in container.get("ports") or ()}
@@ -47,6 +48,9 @@ def port(snapshot: Snapshot) -> Iterator[Judgement]:
                 yield failed(
                     container["subject"], f"{name} asks port {number}; the server opens {told}", seen, key=name
                 )
+            elif probe.handler == "http" and number == spoken != (told or engine.profile.ports.get("http")):
+                text = f"{name} asks port {number} in HTTP, where {engine.title} speaks gRPC"
+                yield failed(container["subject"], text, seen, key=name)
             else:
                 if container["serving"] and told is None:
                     snapshot.require_read("service.configmaps")  # the server may be told another port

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, not_applicable, review
 from inferaudit.engine_args import engine_of
-from inferaudit.probe_routes import asks_model, find_route, grpc_answer
+from inferaudit.probe_routes import asks_model, find_route, foreign_route, grpc_answer
 from inferaudit.probe_timing import read_probe
 
 
@@ -30,7 +30,9 @@ def readiness_custom(snapshot: Snapshot) -> Iterator[Judgement]:
         engine, subject = engine_of(container, maps), container["subject"]
         seen = Evidence("readinessProbe", container["readinessProbe"], "answers only once the model serves")
         named = find_route(engine.profile, probe.path) or asks_model(engine.profile, probe.path)
-        if probe.handler == "grpc" and (answer := grpc_answer(engine)):
+        if probe.handler == "http" and foreign_route(engine, probe.path):
+            yield not_applicable(subject, f"{engine.title} has no such route", seen)
+        elif probe.handler == "grpc" and (answer := grpc_answer(engine)):
             yield not_applicable(subject, f"{answer[1]}: what that proves is known", seen)
         elif probe.handler in ("grpc", "exec"):
             yield review(subject, f"does the {probe.handler} probe succeed before the model is loaded?", seen)

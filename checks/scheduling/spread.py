@@ -1,6 +1,8 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
+from inferaudit.kube.selectors import selects
+from inferaudit.kube.workloads import template_labels
 from inferaudit.pod_state import is_current
 
 
@@ -21,11 +23,15 @@ def spread(snapshot: Snapshot) -> Iterator[Judgement]:
     """
     workload = snapshot.fact("workload")
     spec = workload.template.get("spec") or {}
-    keys = [c.get("topologyKey") for c in spec.get("topologySpreadConstraints") or ()]
+    terms = [*(spec.get("topologySpreadConstraints") or ())]
     anti = (spec.get("affinity") or {}).get("podAntiAffinity") or {}
-    keys += [t.get("topologyKey") for t in anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ()]
+    terms += anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
     for term in anti.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
-        keys.append((term.get("podAffinityTerm") or {}).get("topologyKey"))
+        terms.append(term.get("podAffinityTerm") or {})
+    labels = template_labels(workload.template)
+    # One that selects other pods spreads these as little as none does.
+    blind = [t["labelSelector"] for t in terms if t.get("labelSelector") and not selects(t["labelSelector"], labels)]
+    keys = [t.get("topologyKey") for t in terms if t.get("labelSelector") not in blind]
     pods = snapshot.fact_or("workload.pods", [])
     nodes = {(p.get("spec") or {}).get("nodeName") for p in pods if is_current(p)} - {None}
     running = len([p for p in pods if is_current(p) and (p.get("spec") or {}).get("nodeName")])
@@ -38,5 +44,8 @@ def spread(snapshot: Snapshot) -> Iterator[Judgement]:
     elif keys:
         snapshot.require_read("workload.pods")  # a soft rule, or one over zones, may have packed them all the same
         yield passed(workload.subject, f"replicas are spread by {', '.join(sorted({str(k) for k in keys}))}", seen)
+    elif blind:
+        shown = Evidence("labelSelector", blind, f"one that selects {labels}")
+        yield failed(workload.subject, "the rule that spreads replicas selects other pods", shown)
     else:
         yield failed(workload.subject, "nothing keeps all replicas from one node", seen, where)

@@ -43,8 +43,8 @@ def access_mode(snapshot: Snapshot) -> Iterator[Judgement]:
 
 
 def _own(claim: Mapping[str, Any], workload: Workload) -> bool:
+    """Whether it is of a template: one claim for each replica. Files hold the template itself."""
     templates = (workload.object.get("spec") or {}).get("volumeClaimTemplates") or ()
     names = [(t.get("metadata") or {}).get("name") for t in templates]
-    return any(
-        str((claim.get("metadata") or {}).get("name", "")).startswith(f"{name}-{workload.name}-") for name in names
-    )
+    own = str((claim.get("metadata") or {}).get("name", ""))
+    return own in names or any(own.startswith(f"{name}-{workload.name}-") for name in names)

@@ -1,0 +1,90 @@
+"""Whom NetworkPolicies let in to a port of the pods. Pure.
+
+https://kubernetes.io/docs/concepts/services-networking/network-policies/: policies add up; what none admits is dropped.
+Who a peer is stands in no policy: only one that plainly is another, by the words in its selectors, counts as that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from inferaudit.engine_args import engine_port, serving_engines
+from inferaudit.probe_timing import port_number
+
+Object = Mapping[str, Any]
+
+_AMBIENT = (
+    15008  # what an ambient mesh carries all traffic over: https://istio.io/latest/docs/ambient/usage/networkpolicy/
+)
+_GATEWAY = re.compile(r"ingress|gateway|envoy|istio|nginx|traefik|kong|haproxy|contour|knative|router|proxy")
+_SCRAPER = re.compile(
+    r"monitor|prom|metric|observ|scrap|telemetry|victoria|vmagent|grafana|alloy|otel|collector|datadog"
+)
+
+
+def about_ingress(policy: Object) -> bool:
+    """Whether a policy limits who gets in: it does so unless its types say that it does not."""
+    return "Ingress" in ((policy.get("spec") or {}).get("policyTypes") or ["Ingress"])
+
+
+def rules_of(policy: Object) -> list[Object]:
+    """Its rules of ingress."""
+    return [rule or {} for rule in (policy.get("spec") or {}).get("ingress") or ()]
+
+
+def policy_to_mend(policies: list[Object]) -> Object:
+    """That to which a missing rule would be added: the first with rules, for one without is there to deny."""
+    return next((policy for policy in policies if rules_of(policy)), policies[0])
+
+
+def opens(containers: Iterable[Object], port: int) -> bool:
+    """Whether the pods may listen on a port: one that is declared, or that an engine was told. Others are no policy's
+    fault."""
+    own = list(containers)
+    declared = {each.get("containerPort") for c in own for each in c.get("ports") or ()}
+    engines = [engine for _, engine in serving_engines(own)]
+    told = {number for e in engines for number in (engine_port(e), *e.profile.ports.values())}
+    return port in declared | told or not declared
+
+
+def lets_gateway_in(policies: Iterable[Object], port: int, containers: Iterable[Object]) -> bool:
+    """False where nobody is let in to the port, or none but who fetches metrics."""
+    return any(not _is(peer, _SCRAPER, _GATEWAY) for peer in _peers(policies, port, containers))
+
+
+def lets_scraper_in(policies: Iterable[Object], port: int, containers: Iterable[Object]) -> bool:
+    """False where nobody is let in to the port, or none but gateways."""
+    return any(not _is(peer, _GATEWAY, _SCRAPER) for peer in _peers(policies, port, containers))
+
+
+def _is(peer: Object, one: re.Pattern[str], other: re.Pattern[str]) -> bool:
+    words = json.dumps(peer).lower()
+    return bool(one.search(words)) and not other.search(words)
+
+
+def _peers(policies: Iterable[Object], port: int, containers: Iterable[Object]) -> list[Object]:
+    """The peers of all rules that are about the port; an empty one stands for everybody."""
+    own = list(containers)
+    rules = [rule for policy in policies for rule in rules_of(policy)]
+    ports = (port, _AMBIENT)
+    return [
+        peer
+        for rule in rules
+        if any(_about(rule.get("ports"), each, own) for each in ports)
+        for peer in rule.get("from") or [{}]
+    ]
+
+
+def _about(ports: Any, wanted: int, containers: list[Object]) -> bool:
+    for each in ports or [{}]:
+        number = each.get("port")
+        if (each.get("protocol") or "TCP") != "TCP":
+            continue
+        if number is None or any(port_number(c, number) == wanted for c in containers):
+            return True
+        if isinstance(number, int) and number <= wanted <= (each.get("endPort") or number):
+            return True
+    return False
