@@ -158,6 +158,7 @@ def test_the_open_inference_protocol_learns_its_inputs() -> None:
     import threading
 
     bodies: list[Any] = []
+    paths: list[str] = []
 
     class Server(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -178,6 +179,7 @@ def test_the_open_inference_protocol_learns_its_inputs() -> None:
                 {"name": "x", "datatype": "FP32", "shape": [-1, 4]},
                 {"name": "s", "datatype": "BYTES", "shape": [1]},
             ]
+            paths.append(self.path)
             self._answer({"name": "double", "inputs": inputs})
 
         def do_POST(self) -> None:  # the library's name
@@ -187,8 +189,9 @@ def test_the_open_inference_protocol_learns_its_inputs() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/v2"
-        ran = bench(url, "--api", "oip-v2", "--model", "double", "--concurrency", 1, "--requests", 5)
+        ran = bench(url, "--api", "oip-v2", "--model", "a/double of", "--concurrency", 1, "--requests", 5)
         server.shutdown()
     assert "5 ok" in ran.stdout, ran.stderr
+    assert paths == ["/v2/models/a%2Fdouble%20of"]
     assert bodies[0]["inputs"][0] == {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [0.5] * 4}
     assert bodies[0]["inputs"][1]["data"] == ["text"]

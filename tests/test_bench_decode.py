@@ -104,10 +104,27 @@ def test_several_stated_tokens_add_their_gap_once() -> None:
     assert len(table.tokens) == 4
 
 
+@pytest.mark.parametrize(
+    ("listed", "tokens"),
+    [
+        ('"logprobs":{"content":[{"token":"a"},{"token":"b"}]}', 4),
+        ('"logprobs":{"tokens":["a","b"]}', 4),
+        ('"logprobs":{"tokens":["a","b"]},"token_ids":[1,2,3]', 6),
+        ('"logprobs":["a","b"]', 2),
+    ],
+)
+def test_tokens_listed_one_by_one_are_stated(listed: str, tokens: int) -> None:
+    event = 'data: {"choices":[{"delta":{"content":"ab"},%s,"finish_reason":%s}]}\n\n'
+    body = (event % (listed, "null") + event % (listed, '"stop"')).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    response = decode(_Received(head + body, []).raw(), protocol("openai-chat"), True)
+    assert (response.error, response.output_tokens, len(response.tokens)) == (None, tokens, 2)
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1), max_size=8),
-       st.sampled_from(["\n", "\r\n", "\r"]))  # fmt: skip
-def test_any_line_ending_gives_the_same_events(texts: list[str], end: str) -> None:
-    body = "".join(f": comment{end}id: 1{end}data: {text}{end}{end}" for text in texts).encode()
+       st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from(["", "\ufeff"]))  # fmt: skip
+def test_any_line_ending_gives_the_same_events(texts: list[str], end: str, bom: str) -> None:
+    body = (bom + "".join(f": comment{end}id: 1{end}data: {text}{end}{end}" for text in texts)).encode()
     assert [data.decode() for data, _ in sse_events(body)] == texts
     assert [body[at : at + 1] in (b"\n", b"\r") for _, at in sse_events(body)] == [True] * len(texts)
 
@@ -151,6 +168,7 @@ def test_plain_answers(api: str, body: bytes, error: str | None) -> None:
         (b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", 2, None),  # text, as BentoML's generators send it
         (b"b\r\ndata: one\n\n\r\nb\r\ndata: two\n\n\r\n0\r\n\r\n", 2, None),
         (b"11\r\n: hi\n\ndata: one\n\n\r\n0\r\n\r\n", 1, None),
+        (b"e\r\n\xef\xbb\xbfdata: one\n\n\r\n0\r\n\r\n", 1, None),
         (b"0\r\n\r\n", 0, "empty_stream"),
     ],
 )
@@ -158,6 +176,15 @@ def test_an_event_stream_in_name_only_is_read_as_text(body: bytes, tokens: int, 
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     response = decode(_Received(head + body, []).raw(), protocol("custom"), True)
     assert (len(response.tokens), response.error) == (tokens, error)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [(b'{"error":{"message":"no deployment left"}}', "error_in_body"), (b'{"choices":[]}', "bad_content_type")],
+)
+def test_a_stream_refused_with_status_200_is_an_error_in_the_body(body: bytes, error: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert decode(_Received(head + body, []).raw(), protocol("openai-chat"), True).error == error
 
 
 def binary_tensor(output: str) -> bytes:

@@ -7,7 +7,7 @@ A decoder reads one event's data (or one whole body) into the `Answer` and retur
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -51,6 +51,7 @@ class _Choice(msgspec.Struct):
     text: str | None = None
     finish_reason: str | None = None
     token_ids: list[int] | None = None
+    logprobs: Any = None
 
 
 class _Chunk(msgspec.Struct):
@@ -83,8 +84,7 @@ def openai_event(data: bytes, answer: Answer) -> int:
             answer.finished = True
             answer.error = answer.error or choice.finish_reason in ("abort", "error")
         if (choice.text is not None) if choice.delta is None else _has_text(choice.delta):
-            ids = choice.token_ids
-            stated = max(stated, UNSTATED) if ids is None else max(stated, 0) + len(ids)
+            stated = max(stated, UNSTATED) + len(_listed(choice))
     usage = chunk.usage
     if usage is not None:
         before = answer.output_tokens
@@ -246,6 +246,14 @@ def any_event(data: bytes, answer: Answer) -> int:
         if "choices" in body:
             return openai_event(data, answer)
     return UNSTATED if data else NO_TOKEN
+
+
+def _listed(choice: _Choice) -> Sequence[Any]:
+    """The tokens that a choice lists one by one, by their ids or their log probabilities; none where it does not."""
+    if choice.token_ids is not None or choice.logprobs is None:
+        return choice.token_ids or ()
+    listed = _get(choice.logprobs, "content") or _get(choice.logprobs, "tokens")  # of a chat, of a text completion
+    return listed if isinstance(listed, list) else ()
 
 
 def _has_text(delta: dict[str, Any]) -> bool:

@@ -65,6 +65,8 @@ def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
         error = _by_status(status) or error
     if error is None:
         error = _by_fields(fields, protocol, stream)
+        if error == "bad_content_type" and stream and _refuses(body):
+            error = "error_in_body"
     if error is None:
         answer.fields = fields
         try:
@@ -205,6 +207,15 @@ def _by_fields(fields: dict[bytes, bytes], protocol: Protocol, stream: bool) -> 
         return None if any(t in kind for t in _JSON_TYPES) else "bad_content_type"
     wanted = b"event-stream" if protocol.framing == "sse" else b"json"
     return None if wanted in kind else "bad_content_type"
+
+
+def _refuses(body: bytes) -> bool:
+    """Is it a JSON object of an error? Gateways answer so, with status 200, where a stream was asked for."""
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(said, dict) and bool(said.get("error"))
 
 
 def _malformed(body: bytes) -> str:

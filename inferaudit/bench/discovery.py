@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from inferaudit.bench.answers_binary import HEADER
 from inferaudit.bench.protocols import Protocol, to_json
@@ -66,7 +67,7 @@ def _infer_body(plan: LoadPlan, template: str) -> dict[str, Any]:
         return _from_template(plan, template)
     from inferaudit.bench.fetch import get_json
 
-    return infer_body(get_json(plan, f"/v2/models/{plan.model}"), plan.model)
+    return infer_body(get_json(plan, f"/v2/models/{quote(plan.model, safe='')}"), plan.model)
 
 
 def _oip_call(plan: LoadPlan, template: str) -> Fixed:

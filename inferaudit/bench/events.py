@@ -14,6 +14,7 @@ from inferaudit.bench.answers import NO_TOKEN, UNSTATED, Answer, Decoder, openai
 from inferaudit.bench.shape import Shape
 
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
+_BOM = b"\xef\xbb\xbf"  # may stand before an event stream, and says nothing
 
 Counts = list[tuple[int, int]]
 """(offset of the last byte of the event's data line, tokens it states or UNSTATED) of each token event."""
@@ -52,7 +53,7 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
             at += len(part) + 2
         return
     data: list[bytes] = []
-    last = 0
+    last, seen = 0, False
     for line, at in _lines(body):
         if not line:
             if data:
@@ -60,6 +61,8 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
                 data = []
             continue
         name, colon, value = line.partition(b":")
+        if not seen:
+            name, seen = name.removeprefix(_BOM), True
         if name == b"data":
             data.append(value.removeprefix(b" "))
             last = at
@@ -71,7 +74,7 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
 
 def starts_as_sse(body: bytes) -> bool:
     """False for text that is an event stream in name only, as generators of BentoML send it."""
-    name, colon, _ = body.lstrip(b"\r\n").partition(b":")
+    name, colon, _ = body.removeprefix(_BOM).lstrip(b"\r\n").partition(b":")
     return bool(colon) and (name in (b"", b"data") or name in _KNOWN_FIELDS)
 
 

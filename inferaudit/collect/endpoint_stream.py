@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from inferaudit.collect.endpoint_wire import Said, Wire, error_text, read_event
+from inferaudit.collect.endpoint_wire import Said, Wire, error_text, read_answer, read_event
 from inferaudit.collect.http_client import Chunk, Http, Reply
 from inferaudit.facts.endpoint import StreamAnswer, Usage
 
 _MAX_LINE = 16 << 20
+_START = 1 << 16
 _CONTENT_TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 
 
@@ -20,24 +21,29 @@ class Events:
         self._sse = framing == "sse"
         self._buffer = b""
         self._data: list[str] = []
-        self._after_cr = False
+        self._begun = self._after_cr = False
         self.wrong: str | None = None
         self.bare_text = False
 
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """The events that `chunk` completes."""
-        self._buffer += chunk
-        if len(self._buffer) > _MAX_LINE and b"\n" not in self._buffer:
+        """The events that `chunk` completes. Lines end in LF, CRLF or CR, wherever they are cut."""
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk, self._after_cr = chunk[1:], False
+        if not chunk:
+            return
+        self._after_cr = chunk.endswith(b"\r")
+        lines = (self._buffer + chunk).splitlines(keepends=True)  # bytes: LF, CR and CRLF only
+        self._buffer = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+        if len(self._buffer) > _MAX_LINE:
             self.wrong = "a line longer than 16 MiB"
             self._buffer = b""
-        *lines, self._buffer = self._buffer.split(b"\n")
         for raw in lines:
-            yield from self._line(raw.rstrip(b"\r"))
+            yield from self._line(raw.rstrip(b"\r\n"))
 
     def rest(self) -> Iterator[str]:
         """The event that the end of the stream completes, where the last blank line is missing."""
         if self._buffer.strip():
-            yield from self._line(self._buffer.rstrip(b"\r"))
+            yield from self._line(self._buffer)
             self._buffer = b""
         if self._data:
             yield from self._line(b"")
@@ -48,6 +54,8 @@ class Events:
         except UnicodeDecodeError:
             self.wrong = self.wrong or "bytes that are no UTF-8"
             line = raw.decode("utf-8", "replace")
+        if not self._begun:
+            line, self._begun = line.removeprefix("\ufeff"), True
         if not self._sse:
             if line.strip():
                 yield line
@@ -80,6 +88,7 @@ class _Reader:
         self.end = "none"
         self.wrong: str | None = None
         self.error: str | None = None
+        self.start = b""  # of what is no event yet
 
     def chunk(self, chunk: Chunk) -> bool:
         if not chunk.data:
@@ -88,11 +97,15 @@ class _Reader:
         self.first_byte = chunk.ms if self.first_byte is None else self.first_byte
         for data in self.events.feed(chunk.data):
             self._event(data, chunk.ms)
+        if not self.count:
+            self.start = (self.start + chunk.data)[:_START]
         return self.count < 10_000
 
     def close(self, ms: float) -> None:
         for data in self.events.rest():
             self._event(data, ms)
+        if not self.count:  # a gateway may refuse with status 200 and a plain body
+            self.error = read_answer(self.wire.name, self.start.decode("utf-8", "replace")).error
 
     def _event(self, data: str, ms: float) -> None:
         self.count += 1
