@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -69,6 +71,27 @@ def test_a_kept_connection_that_just_closed_costs_a_get_nothing(method: str, ask
         thread.join(5)
     assert len(heads) == asked
     assert reply.error == (None if method == "get" else "reset_before_headers")
+
+
+def test_a_head_that_drips_in_is_given_up_in_time() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            for byte in b"HTTP/1.1 200 OK\r\n" + b"x-more: y\r\n" * 50:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.02)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener, http(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.5) as client:
+        reply = client.get("/a")
+    thread.join(5)
+    assert reply.error == "timeout_headers"
+    assert reply.ms is not None
+    assert 450 < reply.ms < 5_000
 
 
 def test_redirects_are_not_followed() -> None:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from inferaudit.collect.http_deadline import Deadline, transport
 from inferaudit.errors import UsageError
 from inferaudit.plan import HttpAuth
 from inferaudit.redact import marker, redact_text
@@ -131,11 +132,10 @@ class Http:
         self.timeout_s = timeout_s
         self.sent = 0
         self.connections = 0
+        self._deadline = Deadline()
+        limits = httpx.Limits(max_connections=4, max_keepalive_connections=1, keepalive_expiry=60.0)
         self._client = httpx.Client(
-            verify=context,
-            trust_env=False,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=4, max_keepalive_connections=1, keepalive_expiry=60.0),
+            transport=transport(context, limits, self._deadline), trust_env=False, follow_redirects=False
         )
 
     def __enter__(self) -> Http:
@@ -213,7 +213,9 @@ class Http:
                 timeout=httpx.Timeout(limit, connect=min(limit, 10.0)),
                 extensions={"trace": self._traced},
             )
+            self._deadline.at = time.monotonic() + limit
             response = self._client.send(request, stream=True)
+            self._deadline.at = None
             try:
                 seen = _head(response)
                 return self._body(response, seen, start, limit, on_chunk)
