@@ -3,7 +3,8 @@
 Only the sustained stage counts (or the only measured one): never warm-up, burst or overload. A percentile is that of
 the worst rolling 5 minutes, the error rate that of the worst rolling 15; a shorter run prints the window it had. A
 target is met when the whole confidence interval meets it and broken when the whole interval breaks it; else it is
-unknown. A client that was its own bottleneck makes its latencies unknown, never a pass or a fail.
+unknown. A client that was its own bottleneck makes its latencies unknown, never a pass or a fail, unless they are out
+of reach of what it may have done to them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from inferaudit.latency import (
     worst_error_rate,
     worst_percentile,
 )
+from inferaudit.merged_reads import decide_merged
 from inferaudit.model import Outcome, Snapshot
 from inferaudit.policy import Policy
 from inferaudit.slo import Objective
@@ -114,11 +116,28 @@ def judge_in_stage(result: Any, records: Any, stage: Any, objective: Objective) 
         wrong = [figure for figure in client["falsifies"] if objective.metric in _FALSIFIED.get(figure, ())]
         # A first token that was read with the next has the stamp of the later one: it can only seem later than it was.
         too_late_at_worst = wrong == ["ttft_ms"] and objective.metric == "ttft" and judged.outcome is Outcome.PASS
+        if wrong == ["itl_ms"] and (despite := _despite_late_reads(result, records, stage, judged)):
+            return despite
         if wrong and not too_late_at_worst:
             why = "; ".join(client["reasons"])
             said = f"{judged.message}; but the client was the bottleneck, so this is not the service's figure: {why}"
             return replace(judged, outcome=Outcome.UNKNOWN, message=said)
     return judged
+
+
+def _despite_late_reads(result: Any, records: Any, stage: Any, judged: ObjectiveResult) -> ObjectiveResult | None:
+    """`judged`, where it holds for every way in which a late client can have merged the gaps; else None."""
+    objective = judged.objective
+    if objective.percentile is None or stage.client.reads_unstamped:  # then a stamp may be the client's own lateness
+        return None
+    table = records.itl_us.get(stage.name) or ()
+    firsts = [value // 1000 + 1 for _, value in row_values(result, records, stage, "ttft")]
+    decision, fewest, most = decide_merged(table, firsts, objective.percentile, objective.target * 1e3)
+    if _OUTCOMES[decision] is not judged.outcome:
+        return None
+    worst = f"at most {most}" if judged.outcome is Outcome.PASS else f"at least {fewest}"
+    said = f"the client read late, which merges tokens; however it did, {worst} of {judged.samples} gaps were above it"
+    return replace(judged, message=f"{judged.message}; {said}")
 
 
 def _latency(result: Any, records: Any, stage: Any, objective: Objective) -> ObjectiveResult:
