@@ -136,6 +136,15 @@ def test_a_metrics_url_that_is_none_failed() -> None:
     assert error.kind is FactErrorKind.FAILED
 
 
+def test_a_page_that_was_cut_failed() -> None:
+    cut = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9\r\nconnection: close\r\n\r\na 1\n"
+    with Replay(SERVERS["vllm"] | {"GET /metrics": cut}) as server:
+        error = collect(server)["endpoint.metrics"].error
+    assert error is not None
+    assert error.kind is FactErrorKind.FAILED
+    assert "truncated (" in error.reason
+
+
 @pytest.mark.parametrize("kind", ["refused", "no_such_host", "silent", "closed"])
 def test_a_server_that_is_down_is_one_cause(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inferaudit.collect.endpoint._GET_TIMEOUT_S", 0.3)
@@ -419,8 +428,17 @@ def test_each_fault_of_a_stream_has_its_class(name: str) -> None:
         assert bad, f"{fault.expected} was taken for a good stream"
 
 
+def test_a_stream_refused_with_status_200_is_an_error_in_the_body() -> None:
+    refused = whole(b'{"error":{"message":"no deployment left"}}')
+    wire = WIRES["openai-chat"]
+    routes = {f"POST {wire.path}": refused}
+    with Replay(routes) as server, Http(server.url, {}, ssl.create_default_context(), 5.0) as http:
+        answer, _ = stream_once(http, wire, wire.path, b"{}", expected_end=wire.end, scrub=Scrubber(()))
+    assert (answer.error, answer.detail) == ("error_in_body", "no deployment left")
+
+
 def test_events_are_cut_the_same_however_the_bytes_arrive() -> None:
-    text = b': hi\r\ndata: {"a":1}\r\n\r\ndata: x\ndata: y\n\nevent: e\nid: 1\ndata:z\n\n'
+    text = b'\xef\xbb\xbf: hi\r\ndata: {"a":1}\r\n\r\ndata: x\ndata: y\n\nevent: e\rid: 1\rdata:z\r\r'
     for step in (1, 2, 3, 7, len(text)):
         events = Events("sse")
         got = [e for i in range(0, len(text), step) for e in events.feed(text[i : i + step])] + list(events.rest())
@@ -437,6 +455,8 @@ def test_answers_that_are_no_answers() -> None:
     assert read_answer("tei", "[]").wrong
     assert read_answer("tf-serving", "{}").wrong == "neither predictions nor outputs"
     assert read_answer("openai-embeddings", '{"data":[{"embedding":[1]}]}').wrong is None
+    assert read_answer("openai-rerank", '{"results":[{"index":0,"relevance_score":0.9}]}').wrong is None
+    assert read_answer("openai-rerank", '{"data":[]}').wrong == "no results"
     assert read_answer("custom", "plain words").wrong is None
 
 

@@ -31,9 +31,9 @@ def bench(
     api: Annotated[
         str,
         typer.Option(
-            help="openai-chat (the default), openai-completions, openai-embeddings, oip-v2, oip-v2-binary, "
-            "oip-v2-grpc (that of grpc://), tgi, tei, tf-serving, tf-serving-grpc, torchserve, ollama, llamacpp, "
-            "triton-generate, custom.",
+            help="openai-chat (the default), openai-completions, openai-embeddings, openai-rerank, oip-v2, "
+            "oip-v2-binary, oip-v2-grpc (that of grpc://), tgi, tei, tf-serving, tf-serving-grpc, torchserve, "
+            "ollama, llamacpp, triton-generate, custom.",
             rich_help_panel=REQUEST,
         ),
     ] = "",

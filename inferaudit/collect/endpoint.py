@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from inferaudit.collect.endpoint_active import probe_actively
 from inferaudit.collect.endpoint_binary import BinaryHttp
@@ -43,6 +43,7 @@ from inferaudit.runtime_registry import Runtime, runtime
 FACT_NAMES = tuple(spec.name for spec in SPECS)
 _GET_TIMEOUT_S = 10.0
 _EVERY_ROUTE = 100
+_TELLING = 1 << 20  # characters of an answer that may tell the runtime: patterns take seconds for tens of megabytes
 _SILENT_GETS = 2  # so many answers in a row that never come: the server hangs, and the rest would hang too
 Facts = dict[str, Fact]
 
@@ -161,8 +162,9 @@ class _Audit:
         answers: list[HttpAnswer] = []
         budget = MAX_PROBES if rpc is None else _EVERY_ROUTE  # a route that is no method costs nothing
         while (path := next_probe(answers, budget)) is not None:
-            reply = self.get(path.replace("{model}", plan.model or "model"))
-            answers.append(HttpAnswer(path, reply.status or 0, reply.headers, reply.text if reply.status else ""))
+            reply = self.get(path.replace("{model}", quote(plan.model or "model", safe="")))
+            text = reply.text[:_TELLING] if reply.status else ""
+            answers.append(HttpAnswer(path, reply.status or 0, reply.headers, text))
             if self.silent >= _SILENT_GETS:
                 reason = f"{place.origin} accepts connections and answers nothing within {self.get_timeout:g} s"
                 return _down(plan, place, self.connected, reason)

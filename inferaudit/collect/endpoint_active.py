@@ -41,7 +41,7 @@ def probe_actively(asked: Asked, keyed: bool, metrics_url: str) -> list[ActivePr
         probes.append(shape)
     if (unknown := _unknown_model(asked)) is not None:
         probes.append(unknown)
-    if asked.wire.framing is not None or asked.wire.name in ("tei", "openai-embeddings"):
+    if asked.wire.framing is not None or asked.wire.name in ("tei", "openai-embeddings", "openai-rerank"):
         least, usual, most = _OVERSIZED_WORDS
         words = usual if asked.context is None else min(most, max(least, 2 * asked.context))
         prompt = "word " * words

@@ -101,10 +101,11 @@ def _concept(concept: str, names: list[MetricName], families: list[MetricFamily]
 
 
 def _missing(plan: EndpointPlan, profile: Runtime, route: str, reply: Reply, scrub: Scrubber) -> FactError:
-    """No page: failed where a URL was given, else no target, with where the runtime keeps it."""
-    said = reply.error or (f"status {reply.status}" if reply.status != 200 else "a page without any metric")
+    """No page: failed where a URL was given or one was cut, else no target, with where the runtime keeps it."""
+    cut = f"{reply.error} ({scrub(reply.detail)})" if reply.error else ""
+    said = cut or (f"status {reply.status}" if reply.status != 200 else "a page without any metric")
     reason = f"GET {scrub(route)}: {said}"
-    if plan.metrics_url:
+    if plan.metrics_url or (cut and reply.status == 200):
         return FactError(FactErrorKind.FAILED, reason, "metrics page")
     port = profile.ports.get("metrics")
     if port is not None and port != profile.ports.get("http"):

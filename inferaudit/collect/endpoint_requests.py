@@ -126,7 +126,7 @@ def stream_request(asked: Asked) -> StreamAnswer | FactError | None:
 
 
 def _model_missing(asked: Asked) -> FactError | None:
-    needs = "{model}" in asked.wire.path or asked.wire.name in ("openai-embeddings", "ollama")
+    needs = "{model}" in asked.wire.path or asked.wire.name in ("openai-embeddings", "openai-rerank", "ollama")
     if asked.model or not needs:
         return None
     return _no_model()

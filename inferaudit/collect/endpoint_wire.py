@@ -58,6 +58,7 @@ WIRES: dict[str, Wire] = {
         Wire("openai-chat", "/v1/chat/completions", framing="sse", end="done_marker", usage=True),
         Wire("openai-completions", "/v1/completions", framing="sse", end="done_marker", usage=True),
         Wire("openai-embeddings", "/v1/embeddings", usage=True),
+        Wire("openai-rerank", "/v1/rerank"),
         Wire("oip-v2", "/v2/models/{model}/infer"),
         Wire("tgi", "/generate", stream_path="/generate_stream", framing="sse", usage=True),
         Wire("tei", "/embed"),
@@ -80,6 +81,8 @@ def body_for(api: str, model: str, *, stream: bool, prompt: str = PROMPT, tokens
         return body | ({"stream": True, "stream_options": {"include_usage": True}} if stream else {})
     if api == "openai-embeddings":
         return {"model": model, "input": [prompt]}
+    if api == "openai-rerank":
+        return {"model": model, "query": prompt, "documents": [prompt, "Good night."]}
     if api == "tgi":
         return {"inputs": prompt, "parameters": {"max_new_tokens": tokens, "details": True}}
     if api == "tei":
@@ -188,6 +191,7 @@ def _openai_answer(api: str, document: Any) -> Said:
 def _object_answer(api: str, document: Json) -> Said:
     needed = {
         "openai-embeddings": "data",
+        "openai-rerank": "results",
         "oip-v2": "outputs",
         "tgi": "generated_text",
         "ollama": "message",
