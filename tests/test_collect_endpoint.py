@@ -428,13 +428,20 @@ def test_each_fault_of_a_stream_has_its_class(name: str) -> None:
         assert bad, f"{fault.expected} was taken for a good stream"
 
 
-def test_a_stream_refused_with_status_200_is_an_error_in_the_body() -> None:
-    refused = whole(b'{"error":{"message":"no deployment left"}}')
+@pytest.mark.parametrize(
+    ("body", "error", "detail"),
+    [
+        (b'{"error":{"message":"no deployment left"}}', "error_in_body", "no deployment left"),
+        (b'{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}', "bad_content_type", ""),
+        (b"", "empty_stream", ""),
+    ],
+)
+def test_a_plain_answer_to_a_request_for_a_stream_is_what_it_is(body: bytes, error: str, detail: str) -> None:
     wire = WIRES["openai-chat"]
-    routes = {f"POST {wire.path}": refused}
+    routes = {f"POST {wire.path}": whole(body)}
     with Replay(routes) as server, Http(server.url, {}, ssl.create_default_context(), 5.0) as http:
         answer, _ = stream_once(http, wire, wire.path, b"{}", expected_end=wire.end, scrub=Scrubber(()))
-    assert (answer.error, answer.detail) == ("error_in_body", "no deployment left")
+    assert (answer.error, answer.detail) == (error, detail)
 
 
 def test_events_are_cut_the_same_however_the_bytes_arrive() -> None:

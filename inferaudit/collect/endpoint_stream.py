@@ -168,6 +168,8 @@ def stream_once(
         error = "error_in_body"
     wanted = _CONTENT_TYPES.get(wire.framing or "", "")
     if error is None and content_type is not None and not content_type.lower().startswith(wanted):
+        if reader.start.strip():  # something was sent, and there is no event in it
+            error = "bad_content_type"
         wrong = wrong or f"the Content-Type is {scrub(content_type)!r}, not {wanted!r}"
     answer = StreamAnswer(
         **common,
