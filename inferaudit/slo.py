@@ -102,6 +102,8 @@ def parse_slo_flag(text: str) -> dict[str, str]:
         if not equals or not value:
             raise UsageError(f"--slo {part!r}: write NAME=VALUE, for example ttft_p99=500ms")
         parse_objective(name.strip(), value.strip())
+        if name.strip() in slo:
+            raise UsageError(f"--slo: {name.strip()} is given twice")
         slo[name.strip()] = value.strip()
     if not slo:
         raise UsageError("--slo is empty; write for example --slo ttft_p99=500ms,error_rate=0.1%")

@@ -50,7 +50,7 @@ def search(
             break
         else:
             rate = (holds * breaks) ** 0.5
-    names = ", ".join(o.dimension for o in objectives)
+    names = ", ".join(o.dimension for o in objectives if o.mean or o.percentile is not None or o.metric == "error_rate")
     criterion = f"{names} hold" if names else f"at least {_KEPT_UP:.0%} of arrivals answered, errors at most 1 %"
     return Knee(rate=holds, broken_at=breaks, criterion=criterion, probes=tuple(probes))
 
@@ -59,6 +59,7 @@ def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequenc
     """Does this probe hold? Point figures decide, for a search needs a direction."""
     columns = table.columns
     failed = sum(1 for e in columns["error"] if table.errors[e] not in ("", "cancelled"))
+    bearable = min((o.target for o in objectives if o.metric == "error_rate"), default=0.01)
     good = [i for i, e in enumerate(columns["error"]) if not e]
     if not columns["error"]:
         return KneeProbe(rate=rate, holds=False, reason=_NOTHING_DUE)
@@ -67,7 +68,7 @@ def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequenc
     span = (max(columns["end_ns"][i] for i in good) - min(columns["scheduled_ns"])) / 1e9
     achieved = len(good) / span if span > 0 else None
     planned = (stage.duration_s or span) * rate
-    if failed > 0.01 * len(columns["error"]):
+    if failed > bearable * len(columns["error"]):
         return KneeProbe(rate=rate, holds=False, achieved=achieved, reason=f"{failed} requests failed")
     if achieved is not None and span > 1.5 * planned / rate and achieved < _KEPT_UP * rate:
         return KneeProbe(rate=rate, holds=False, achieved=achieved, reason="it did not keep up with the arrivals")
@@ -77,7 +78,7 @@ def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequenc
 
 def _breach(objective: Objective, table: RecordTable, good: list[int]) -> str:
     """Why this objective does not hold; empty where it does. A figure that nobody measured holds nothing."""
-    if objective.percentile is None:
+    if objective.percentile is None and not objective.mean:
         return ""
     value = _figure_ns(objective.metric, objective.percentile, table, good)
     if value is None:
@@ -85,17 +86,21 @@ def _breach(objective: Objective, table: RecordTable, good: list[int]) -> str:
     return f"{objective.dimension} broken" if value > objective.target * 1e6 else ""
 
 
-def _figure_ns(metric: str, p: float, table: RecordTable, good: list[int]) -> int | None:
-    from inferaudit.latency import percentile, table_percentile
+def _figure_ns(metric: str, p: float | None, table: RecordTable, good: list[int]) -> float | None:
+    """The p-th percentile, or the mean where p is None."""
+    from inferaudit.latency import percentile, summarise_table, table_percentile
 
     columns = table.columns
     first, last, tokens = columns["first_token_ns"], columns["last_token_ns"], columns["output_tokens"]
-    match metric:
-        case "itl":
-            value = table_percentile(table.itl_us.get(table.stages[0], ()), p)
-            return None if value is None else value * 1000
-        case "tpot":
-            streamed = [i for i in good if first[i] != ABSENT and tokens[i] > 1]
-            return percentile(sorted((last[i] - first[i]) // (tokens[i] - 1) for i in streamed), p)
-    ends = first if metric == "ttft" else columns["end_ns"]
-    return percentile(sorted(ends[i] - columns["scheduled_ns"][i] for i in good if ends[i] != ABSENT), p)
+    if metric == "itl":
+        gaps = table.itl_us.get(table.stages[0], ())
+        value = summarise_table(gaps).mean if p is None else table_percentile(gaps, p)
+        return None if value is None else value * 1000
+    if metric == "tpot":
+        values = [(last[i] - first[i]) // (tokens[i] - 1) for i in good if first[i] != ABSENT and tokens[i] > 1]
+    else:
+        ends = first if metric == "ttft" else columns["end_ns"]
+        values = [ends[i] - columns["scheduled_ns"][i] for i in good if ends[i] != ABSENT]
+    if p is None:
+        return sum(values) / len(values) if values else None
+    return percentile(sorted(values), p)

@@ -11,7 +11,7 @@ from inferaudit.bench.decision import objectives
 from inferaudit.bench.discovery import fixed_request
 from inferaudit.bench.profiles import check_limits
 from inferaudit.bench.protocols import protocol
-from inferaudit.bench.requests import read_dataset
+from inferaudit.bench.requests import check_template, read_dataset
 from inferaudit.bench.schedule import parse_trace
 from inferaudit.bench.tokens import parse_distribution
 from inferaudit.bench.worker import Setup
@@ -43,6 +43,9 @@ def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
     trace = parse_trace(_read(plan.trace), plan.trace) if plan.trace else ()
     if any(stage.arrival == "trace" and stage.concurrency is None for stage in plan.stages) and not trace:
         raise UsageError("arrival trace needs a trace file (--trace FILE)")
+    template = _read(plan.template) if plan.template else ""
+    if plan.template and not template.strip():
+        raise UsageError(f"{plan.template} is empty")
     nonce = os.urandom(4)
     setup = Setup(
         plan=plan,
@@ -52,13 +55,15 @@ def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
         worker=0,
         workers=1,
         dataset=dataset,
-        template=_read(plan.template) if plan.template else "",
+        template=template,
         trace=trace,
     )
     if dataset and (api.rpc or api.content):
         raise UsageError(f"--dataset: the API {api.name} takes tensors; give a request with --template FILE")
     fixed = None if dataset else fixed_request(plan, api, setup.template)
     if fixed is None:
+        if template:
+            check_template(template, plan.model)
         return plan, setup
     return plan, replace(setup, fixed_body=fixed.body, fixed_headers=fixed.headers, template="")
 

@@ -107,6 +107,9 @@ def check_limits(plan: LoadPlan) -> None:
     limits = plan.limits
     if not plan.stages:
         raise UsageError("the load has no stages")
+    for limit in (plan.timeout_s, plan.timeout_headers_s, plan.timeout_stall_s):
+        if limit is not None and not limit > 0:
+            raise UsageError("a timeout must be above 0: nothing could be answered in time")
     for stage in plan.stages:
         _check_stage(stage)
         _at_most(stage.rate, limits.rate, MAX_RATE, stage.name, "requests/s", "rate")

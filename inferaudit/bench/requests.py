@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from inferaudit.errors import UsageError
 
 _MARK = "\ue000inferaudit-prompt\ue001"
 _TOKENS = 918_273_645
+_TEXTS = ("prompt", "text", "input")
+_PLACES = re.compile(r"\{\{[^{}\"]*\}\}")
+_KNOWN_PLACES = {"{{prompt}}", "{{max_tokens}}", "{{model}}", "{{index}}"}
 _MAX_FILE_BYTES = 1 << 30
 
 
@@ -95,21 +99,37 @@ def _unvaried(head: bytes, before: bytes, after: bytes, base: int, tokens: int, 
 def read_dataset(text: str, name: str) -> list[Any]:
     """JSON Lines: each a prompt (string), an object with `prompt`, `text` or `messages`, or a whole `body`."""
     rows: list[Any] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
+            to_json(row)
         except json.JSONDecodeError as error:
             raise UsageError(f"{name}:{number}: not JSON: {error.msg}") from None
-        if isinstance(row, dict) and not any(key in row for key in ("prompt", "text", "messages", "body", "input")):
-            raise UsageError(f"{name}:{number}: needs prompt, text, input, messages or body")
-        if not isinstance(row, dict | str):
-            raise UsageError(f"{name}:{number}: neither a string nor an object")
+        except (ValueError, RecursionError) as error:  # half a character, a number of 5 000 digits, 1 000 brackets
+            raise UsageError(f"{name}:{number}: not JSON that can be sent: {error}") from None
+        if wrong := _wrong(row):
+            raise UsageError(f"{name}:{number}: {wrong}")
         rows.append(row)
     if not rows:
         raise UsageError(f"{name} holds no prompts")
     return rows
+
+
+def _wrong(row: Any) -> str:
+    """Why a row says no request; empty where it does."""
+    if not isinstance(row, dict):
+        return "" if isinstance(row, str) else "neither a string nor an object"
+    for key in ("max_tokens", "output_tokens"):
+        value = row.get(key)
+        if value is not None and not (isinstance(value, int | float) and value >= 1):
+            return f"{key} is no number of tokens"
+    messages = row.get("messages")
+    said = isinstance(messages, list) and messages and all(isinstance(message, dict) for message in messages)
+    if said or isinstance(row.get("body"), dict | list) or any(isinstance(row.get(key), str) for key in _TEXTS):
+        return ""
+    return "needs a text (prompt, text or input), messages (a list of objects) or a body (an object)"
 
 
 def repeated_share(dataset: Sequence[Any]) -> float:
@@ -160,6 +180,19 @@ def _body(
     return from_words
 
 
+def check_template(template: str, model: str) -> None:
+    """:class:`UsageError` where it asks for what is not known, or is not JSON once filled in."""
+    if unknown := set(_PLACES.findall(template)) - _KNOWN_PLACES:
+        known = ", ".join(sorted(_KNOWN_PLACES))
+        raise UsageError(f"the template has {', '.join(sorted(unknown))}, which nothing fills; known are {known}")
+    try:
+        json.loads(_fill(template, model, "prompt", 1, 0))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"the template is not JSON once filled in: {error.msg} (line {error.lineno})") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the template is not JSON once filled in: {error}") from None
+
+
 def _from_template(
     template: str,
     model: str,
@@ -167,12 +200,6 @@ def _from_template(
     sizes: Callable[[int], tuple[int, int]],
     dataset: Sequence[Any],
 ) -> Callable[[int], bytes]:
-    sample = _fill(template, model, "prompt", 1, 0)
-    try:
-        json.loads(sample)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"the template is not JSON once filled in: {error.msg} (line {error.lineno})") from None
-
     def from_template(number: int) -> bytes:
         words, tokens = sizes(number)
         text = _prompt_of(dataset[number % len(dataset)]) if dataset else prompt(number, words, seed).decode()
@@ -208,7 +235,7 @@ def _from_dataset(
 def _prompt_of(row: Any) -> str:
     if isinstance(row, str):
         return row
-    for key in ("prompt", "text", "input"):
+    for key in _TEXTS:
         if isinstance(row.get(key), str):
             return str(row[key])
     messages = row.get("messages")

@@ -99,6 +99,8 @@ def load_plan(asked: Asked) -> LoadPlan:
         )
     slo = {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else {}
     workers: int | Literal["auto"] = "auto" if asked.workers == "auto" else parse_count(asked.workers)
+    if asked.warmup < 0:
+        raise UsageError("--warmup is a number of requests, 0 or more")
     headers = []
     for pair in asked.header_env or ():
         name, equals, variable = pair.partition("=")
@@ -145,6 +147,7 @@ def _stages(asked: Asked) -> tuple[StagePlan, ...]:
         raise UsageError("--rate (open loop) and --concurrency (closed loop) exclude each other")
     if asked.arrival not in ARRIVALS:
         raise UsageError(f"--arrival {asked.arrival!r}: known are {', '.join(ARRIVALS)}")
+    _refuse_what_would_be_ignored(asked)
     if asked.profile:
         return profile_stages(
             asked.profile, rate=rate, concurrency=asked.concurrency, duration_s=duration, requests=asked.requests
@@ -154,9 +157,7 @@ def _stages(asked: Asked) -> tuple[StagePlan, ...]:
         duration = 8.0 if asked.find_knee else DEFAULT_DURATION_S
     if asked.find_knee:
         start = () if rate is None else (StagePlan("start", rate=rate, duration_s=duration),)
-        first = start or (
-            StagePlan("start", concurrency=asked.concurrency or 1, duration_s=duration or DEFAULT_DURATION_S),
-        )
+        first = start or (StagePlan("start", concurrency=_streams(asked), duration_s=duration or DEFAULT_DURATION_S),)
         return (
             *first,
             StagePlan("knee", duration_s=duration or 8.0, search=True),
@@ -166,7 +167,7 @@ def _stages(asked: Asked) -> tuple[StagePlan, ...]:
     return (
         StagePlan(
             "sustained",
-            concurrency=(asked.concurrency or 1) if closed else None,
+            concurrency=_streams(asked) if closed else None,
             rate=rate,
             arrival=asked.arrival,  # type: ignore[arg-type]  # one of ARRIVALS
             burst=asked.burst,
@@ -175,6 +176,35 @@ def _stages(asked: Asked) -> tuple[StagePlan, ...]:
             until_decided=asked.until_decided,
         ),
     )
+
+
+def _streams(asked: Asked) -> int:
+    return 1 if asked.concurrency is None else asked.concurrency
+
+
+def _refuse_what_would_be_ignored(asked: Asked) -> None:
+    """An option that another one makes void is a misunderstanding, and better said than measured."""
+    shape = {
+        "--arrival": asked.arrival != "poisson",
+        "--burst": asked.burst != 0,
+        "--trace": asked.trace is not None,
+        "--until-decided": asked.until_decided,
+        "--find-knee": asked.find_knee,
+    }
+    search = {name: given for name, given in shape.items() if name != "--find-knee"}
+    others = {"--profile": shape} if asked.profile else {}
+    others |= {"--find-knee": search | {"--requests": asked.requests is not None}} if asked.find_knee else {}
+    for option, excluded in others.items():
+        if wrong := [name for name, given in excluded.items() if given]:
+            raise UsageError(f"{option} shapes the load itself: it does not go with {', '.join(wrong)}")
+    if asked.until_decided and not asked.slo:
+        raise UsageError("--until-decided needs --slo: without an objective there is nothing to decide")
+    if asked.trace is not None and asked.arrival != "trace":
+        raise UsageError("--trace is read with --arrival trace only")
+    if asked.burst and asked.arrival != "burst":
+        raise UsageError("--burst is read with --arrival burst only")
+    if asked.arrival in ("constant", "burst") and not asked.rate:
+        raise UsageError(f"--arrival {asked.arrival} needs --rate: in a closed loop requests follow the answers")
 
 
 def _run(plan: LoadPlan, reporter: Reporter, outputs: list[tuple[str, Path | None]]) -> int:
