@@ -6,7 +6,8 @@ are in no latency. What was not measured is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from inferaudit.benchmark_client import client_section
@@ -14,6 +15,7 @@ from inferaudit.benchmark_series import series_section
 from inferaudit.facts.load import LoadResult, LoadStage
 from inferaudit.latency import (
     NS_PER_MS,
+    coarsened,
     goodput,
     is_good,
     mean_in_flight,
@@ -29,6 +31,7 @@ from inferaudit.sustained import Answer
 
 CANCELLED = "cancelled"
 NOT_MEASURED: dict[str, Any] = summarise(()).in_ms()
+MOST_ROWS = 20_000  # of a count table
 Points = list[tuple[int, int]]
 """(end, value) in ns, by end."""
 
@@ -64,26 +67,24 @@ def stage_outcomes(records: RecordTable, stage: LoadStage) -> list[tuple[int, bo
 
 def row_values(result: LoadResult, records: RecordTable, stage: LoadStage, metric: str) -> Points:
     """(end, value) in ns of the successful requests of a stage, by end; `metric` is e2e, ttft or tpot."""
+    return sorted(_values(result, records, stage, metric))
+
+
+def _values(result: LoadResult, records: RecordTable, stage: LoadStage, metric: str) -> Iterator[tuple[int, int]]:
+    """As :func:`row_values`, in the records' order and one by one: a long run has hundreds of thousands."""
     columns, errors = records.columns, records.columns["error"]
-    ok = [i for i in _rows(records, stage) if not errors[i]]
+    ok = (i for i in _rows(records, stage) if not errors[i])
     ends = columns["end_ns"]
     base = columns["scheduled_ns"] if stage.concurrency is None else columns["sent_ns"]
-    first, last = columns["first_token_ns"], columns["last_token_ns"]
-    match metric:
-        case "e2e":
-            points = [(ends[i], ends[i] - base[i]) for i in ok]
-        case "ttft":
-            points = [(ends[i], first[i] - base[i]) for i in ok if result.stream and first[i] != ABSENT]
-        case "tpot":
-            tokens = columns["output_tokens"]
-            points = [
-                (ends[i], (last[i] - first[i]) // (tokens[i] - 1))
-                for i in ok
-                if result.stream and first[i] != ABSENT and tokens[i] > 1
-            ]
-        case _:
-            raise ValueError(f"no figure of one request is called {metric}")
-    return sorted(points)
+    first, last, tokens = columns["first_token_ns"], columns["last_token_ns"], columns["output_tokens"]
+    if metric == "e2e":
+        return ((ends[i], ends[i] - base[i]) for i in ok)
+    streamed = (i for i in ok if result.stream and first[i] != ABSENT)
+    if metric == "ttft":
+        return ((ends[i], first[i] - base[i]) for i in streamed)
+    if metric == "tpot":
+        return ((ends[i], (last[i] - first[i]) // (tokens[i] - 1)) for i in streamed if tokens[i] > 1)
+    raise ValueError(f"no figure of one request is called {metric}")
 
 
 def answer_gaps(records: RecordTable, stage: LoadStage) -> list[tuple[float, int]]:
@@ -154,9 +155,10 @@ def stage_section(
     ends, scheduled, sent = columns["end_ns"], columns["scheduled_ns"], columns["sent_ns"]
     start, end = min((scheduled[i] for i in rows), default=0), max((ends[i] for i in rows), default=0)
     cancelled = sum(records.errors[errors[i]] == CANCELLED for i in rows)
-    e2e = [v for _, v in row_values(result, records, stage, "e2e")]
-    ttft = [v for _, v in row_values(result, records, stage, "ttft")]
-    tpot = [v for _, v in row_values(result, records, stage, "tpot")]
+    e2e, ttft, tpot = (
+        array("q", (value for _, value in _values(result, records, stage, metric)))
+        for metric in ("e2e", "ttft", "tpot")
+    )
     itl = records.itl_us.get(stage.name, ()) if result.stream else ()
     output = [columns["output_tokens"][i] for i in ok if columns["output_tokens"][i] != ABSENT]
     limits = _limits(slo)
@@ -190,9 +192,9 @@ def stage_section(
         "in_flight": mean_in_flight(((sent[i], ends[i]) for i in rows if sent[i] != ABSENT), start, end)
         if rows
         else None,
-        "latency_table_us": tabulate(e2e, 1000),
-        "ttft_table_us": tabulate(ttft, 1000),
-        "itl_table_us": [list(pair) for pair in itl],
+        "latency_table_us": tabulate(e2e, 1000, MOST_ROWS),
+        "ttft_table_us": tabulate(ttft, 1000, MOST_ROWS),
+        "itl_table_us": coarsened(itl, MOST_ROWS),
     }
     return {**figures, "client": client_section(result, records, stage, rows, figures)}
 

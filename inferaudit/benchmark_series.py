@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from inferaudit.facts.load import LoadResult, LoadStage
@@ -90,25 +90,27 @@ def _sampled(result: LoadResult, name: str) -> list[dict[str, Any]]:
 def _budget(result: LoadResult, records: RecordTable, stage: LoadStage) -> list[dict[str, Any]]:
     """Where the time goes, part by part {part, p50_ms, p99_ms, count}; parts of the same request add up to its E2E."""
     columns, rows = records.columns, _ok(records, stage)
-    connects = [columns["connect_ns"][i] for i, v in enumerate(columns["connect_ns"]) if v != ABSENT]
-    parts: list[tuple[str, list[int]]] = [
+
+    def between(earlier: str, later: str) -> Iterable[int]:
+        return (
+            columns[later][i] - columns[earlier][i]
+            for i in rows
+            if ABSENT not in (columns[later][i], columns[earlier][i])
+        )
+
+    parts: list[tuple[str, Iterable[int]]] = [
         ("dns", [] if result.dns_ns is None else [result.dns_ns]),
-        ("connect_tls" if result.tls else "connect", connects),
-        ("client", [columns["sent_ns"][i] - columns["scheduled_ns"][i] for i in rows]),
+        ("connect_tls" if result.tls else "connect", (v for v in columns["connect_ns"] if v != ABSENT)),
+        ("client", between("scheduled_ns", "sent_ns")),
     ]
     if result.stream:
-        whole = [i for i in rows if columns["first_token_ns"][i] != ABSENT]
         parts += [
-            ("wait", [columns["first_token_ns"][i] - columns["sent_ns"][i] for i in whole]),
-            ("stream", [columns["last_token_ns"][i] - columns["first_token_ns"][i] for i in whole]),
-            ("end", [columns["end_ns"][i] - columns["last_token_ns"][i] for i in whole]),
+            ("wait", between("sent_ns", "first_token_ns")),
+            ("stream", between("first_token_ns", "last_token_ns")),
+            ("end", between("last_token_ns", "end_ns")),
         ]
     else:
-        whole = [i for i in rows if columns["first_byte_ns"][i] != ABSENT]
-        parts += [
-            ("wait", [columns["first_byte_ns"][i] - columns["sent_ns"][i] for i in whole]),
-            ("receive", [columns["end_ns"][i] - columns["first_byte_ns"][i] for i in whole]),
-        ]
+        parts += [("wait", between("sent_ns", "first_byte_ns")), ("receive", between("first_byte_ns", "end_ns"))]
     found = []
     for name, values in parts:
         summary = summarise(values).in_ms()

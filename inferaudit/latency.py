@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
+from itertools import count as counting
 from typing import Any, Literal
 
 from inferaudit.binomial import proportion_bounds, quantile_ranks, trials_without_hit
@@ -115,9 +116,30 @@ def summarise_table(table: CountTable, unit: int = 1, confidence: float = CONFID
     return _summary(sum(c for _, c in scaled), sum(v * c for v, c in scaled), confidence, _table_at(scaled))
 
 
-def tabulate(values: Iterable[int], unit: int = 1) -> list[list[int]]:
-    """A count table of `values`, each rounded to the nearest multiple of `unit` and given in that unit."""
-    return [list(row) for row in sorted(Counter((v + unit // 2) // unit for v in values).items())]
+def tabulate(values: Iterable[int], unit: int = 1, most: int | None = None) -> list[list[int]]:
+    """A count table of `values`, each rounded to the nearest multiple of `unit` and given in that unit.
+
+    Of more than `most` rows none is made: `coarsened` says how.
+    """
+    return _table(Counter((v + unit // 2) // unit for v in values), most)
+
+
+def coarsened(table: CountTable, most: int) -> list[list[int]]:
+    """`table` in at most so many rows: where it has more, rounded to the finest step of 1, 2 or 5 × 10ⁿ that does it.
+
+    A million different latencies are no better a picture of a distribution, and a report of some megabytes.
+    """
+    return _table(Counter({row[0]: row[1] for row in table}), most)
+
+
+def _table(counts: Counter[int], most: int | None) -> list[list[int]]:
+    steps = (digit * 10**power for power in counting() for digit in (1, 2, 5))
+    rows = counts
+    while most is not None and len(rows) > most:
+        step, rows = next(steps), Counter()
+        for value, number in counts.items():
+            rows[(value + step // 2) // step * step] += number
+    return [list(row) for row in sorted(rows.items())]
 
 
 def merge_tables(tables: Iterable[CountTable]) -> list[list[int]]:
@@ -129,7 +151,7 @@ def merge_tables(tables: Iterable[CountTable]) -> list[list[int]]:
     for table in others:
         for value, count in table:
             total[value] += count
-    return [list(row) for row in sorted(total.items())]
+    return _table(total, None)
 
 
 def required_samples(p: float, confidence: float = CONFIDENCE) -> int:

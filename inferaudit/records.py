@@ -69,9 +69,11 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.columns["number"])
 
-    def stage_rows(self, name: str) -> list[int]:
+    def stage_rows(self, name: str) -> Sequence[int]:
         """Positions of the rows of one stage."""
         wanted = self.stages.index(name)
+        if len(self.stages) == 1:
+            return range(len(self))
         return [i for i, stage in enumerate(self.columns["stage"]) if stage == wanted]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inferaudit.binomial import beta_cdf, binomial_cdf, binomial_quantile, proportion_bounds, quantile_ranks
 from inferaudit.latency import (
     PERCENTILES,
+    coarsened,
     decide,
     error_rate_bounds,
     goodput,
@@ -86,6 +87,20 @@ def test_a_count_table_says_what_its_list_says(sample: list[int], p: float) -> N
 @given(values, values)
 def test_tables_merge_exactly(a: list[int], b: list[int]) -> None:
     assert merge_tables([tabulate(a), tabulate(b)]) == tabulate(a + b)
+
+
+@given(st.lists(st.integers(0, 10**7), max_size=200), st.integers(2, 50))
+def test_a_coarser_table_is_small_and_keeps_every_value_within_half_a_step(sample: list[int], most: int) -> None:
+    table = tabulate(sample, most=most)
+    assert table == coarsened(tabulate(sample), most)
+    assert len(table) <= most
+    assert sum(count for _, count in table) == len(sample)
+    if len(set(sample)) <= most:
+        assert table == tabulate(sample)
+        return
+    step = math.gcd(*(value for value, _ in table)) or 10**8  # a multiple of the step
+    spread = [value for value, count in table for _ in range(count)]
+    assert all(abs(a - b) <= step // 2 for a, b in zip(spread, sorted(sample), strict=True))
 
 
 def test_a_table_rounds_to_its_unit_and_a_summary_scales_back() -> None:

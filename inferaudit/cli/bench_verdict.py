@@ -83,6 +83,7 @@ def _observed(
         bounds = table_percentile_bounds(table, objective.percentile)
         value = table_percentile(table, objective.percentile)
         observed, low, high = (None if v is None else v / 1000 for v in (value, *bounds))
+        observed = figures.get(key, observed)
     return observed, low, high, sequential or decide(objective.target, low, high)
 
 
