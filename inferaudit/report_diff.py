@@ -262,7 +262,8 @@ def _still_open(old: _Finding | None, new: _Finding | None) -> tuple[Status, str
 def _notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Sequence[str]:
     """What else differs between the two audits and may explain a difference."""
     notes = []
-    for title, path in (("URL", ("target", "url")), ("scope", ("scope",)), ("phase", ("phase",)),
+    for title, path in (("service", ("service", "name")), ("workload", ("target", "workload")),
+                        ("URL", ("target", "url")), ("scope", ("scope",)), ("phase", ("phase",)),
                         ("model", ("target", "model")),
                         ("API", ("target", "api")), ("runtime", ("target", "runtime", "name")),
                         ("runtime version", ("target", "runtime", "version")),

@@ -7,9 +7,23 @@ from pathlib import Path
 import msgspec
 
 from inferaudit.errors import SnapshotError
-from inferaudit.model import Report
+from inferaudit.model import Outcome, Report, Verdict
 
 SCHEMA = "inferaudit.report/v1"
+
+
+class _Finding(msgspec.Struct):
+    check: str
+    outcome: Outcome
+    fingerprint: str
+
+
+class _Needed(msgspec.Struct):
+    """What everything that reads a report takes for granted; a renderer decodes the rest."""
+
+    verdict: Verdict
+    collected_at: str
+    findings: list[_Finding]
 
 
 def load_report(path: Path) -> Report:
@@ -23,4 +37,8 @@ def load_report(path: Path) -> Report:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise SnapshotError(f"{path} is not a report of {SCHEMA} (found {found!r}); make one with -o json=PATH")
+    try:
+        msgspec.convert(data, _Needed)
+    except msgspec.ValidationError as error:
+        raise SnapshotError(f"{path} is a damaged report: {error}") from error
     return Report(data)

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from inferaudit.cli.diff import app
+from inferaudit.cli.session import baseline_facts
 from inferaudit.errors import SnapshotError, UsageError
 from inferaudit.golden_diff import MOST_NAMES, PATH, answers_of
 from inferaudit.latency import tabulate
 from inferaudit.model import Report
 from inferaudit.performance_diff import compare_performance
 from inferaudit.report_diff import FAIL_ON, compare, fails
+from inferaudit.report_file import load_report
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -304,3 +306,19 @@ def test_hostile_names_act_in_no_output(tmp_path: Path) -> None:
         assert "\x1b" not in text
         assert "\u202e" not in text
     assert "| <script>" not in text.replace("`", "")
+
+
+def test_a_report_whose_findings_are_gone_is_damaged_and_not_a_service_without_faults(tmp_path: Path) -> None:
+    data = msgspec.json.decode((GOLDEN / "no_go" / "report.json").read_bytes())
+    (tmp_path / "r.json").write_bytes(msgspec.json.encode({**data, "findings": {}}))
+    with pytest.raises(SnapshotError, match=r"r.json is a damaged report: .*findings"):
+        load_report(tmp_path / "r.json")
+
+
+def test_another_service_is_said_and_is_no_baseline() -> None:
+    one, other = (_report(_finding(), service={"name": name}) for name in ("chat", "search"))
+    assert compare(one, other).notes == ("another service: chat before, search now",)
+    report = GOLDEN / "no_go" / "report.json"
+    assert baseline_facts(report, "chat")["process.baseline"].value
+    with pytest.raises(UsageError, match="a report of 'chat', and this audit is of 'search'"):
+        baseline_facts(report, "search")

@@ -48,7 +48,7 @@ def run(flags: RunFlags) -> None:
     catalog = catalog_for(policy, flags.checks, flags.file.parent if flags.file else None)
     check_names(catalog, policy, policy_files(flags))  # an unknown id is an error before anything is contacted
     chosen = catalog.select(policy.select, policy.skip)
-    known = baseline_facts(flags.baseline)
+    known = baseline_facts(flags.baseline, policy.service.name)
     collected = gather(flags, policy, reporter, chosen, known)
     with tempfile.TemporaryDirectory(prefix="inferaudit-") as folder:
         # The snapshot read back is what is judged: what a later `evaluate` sees, this run saw.

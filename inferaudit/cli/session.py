@@ -240,14 +240,17 @@ def _process_facts(flags: Flags, policy: Policy) -> dict[str, Fact]:
     return collect_attestations(policy.attestations, _base(flags), follow=flags.follow_links)
 
 
-def baseline_facts(report: Path | None) -> dict[str, Fact]:
-    """What failed in an earlier report; nothing without one."""
+def baseline_facts(report: Path | None, service: str = "") -> dict[str, Fact]:
+    """What failed in an earlier report; nothing without one. :class:`UsageError` for one of another `service`."""
     if report is None:
         return {}
     from inferaudit.report_file import load_report
 
-    failures = [f for f in load_report(report).data["findings"] if f["outcome"] == "fail"]
-    return {"process.baseline": Fact([f["fingerprint"] for f in failures])}
+    data = load_report(report).data
+    name = (data.get("service") or {}).get("name")
+    if name and service and name != service:
+        raise UsageError(f"--baseline {report}: a report of {name!r}, and this audit is of {service!r}")
+    return {"process.baseline": Fact([f["fingerprint"] for f in data["findings"] if f["outcome"] == "fail"])}
 
 
 def _confirm_load(url: str, flags: Flags, reporter: Reporter) -> None:
