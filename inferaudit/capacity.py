@@ -228,7 +228,7 @@ def plan_capacity(
         fits=most >= concurrency,
         max_concurrency=most,
         kv_tokens_left=tokens,
-        assumptions=(*shape.assumptions, *notes, *gpu.notes, *_notes(shape, context, needed, parallel)),
+        assumptions=(*shape.assumptions, *notes, *gpu.notes, *_notes(shape, context, needed, planned)),
         formulas={
             "weights_bytes": weights_formula,
             **_formulas(shape, gpu, planned, kv_dtype, context, concurrency, memory_fraction, batched_tokens, weights),
@@ -341,19 +341,20 @@ def _next_degree(shape: ModelShape, at_least: int) -> int | None:
     return next((count for count in range(at_least, shape.heads + 1) if valid(count)), None)
 
 
-def _notes(shape: ModelShape, context: int, needed: int | None, parallel: int | None) -> tuple[str, ...]:
+def _notes(shape: ModelShape, context: int, needed: int | None, planned: int) -> tuple[str, ...]:
     notes = []
     if needed is None:
         notes.append(f"no number of these GPUs up to {_MAX_GPUS} holds this model: one GPU lacks room for its overhead")
-    elif parallel is None:
-        notes.append(
-            f"{needed} GPUs exceed the {shape.heads} attention heads: several nodes or pipeline stages are needed"
+    for count in () if needed is None else dict.fromkeys((needed, planned)):
+        parallel = _next_degree(shape, count)
+        what = (
+            f"{shape.kv_heads} KV heads, nor they it" if shape.heads % count == 0 else f"{shape.heads} attention heads"
         )
-    elif parallel != needed:
-        what = f"{shape.heads} attention heads"
-        if shape.heads % needed == 0:
-            what = f"{shape.kv_heads} KV heads, nor they it"
-        notes.append(f"{needed} does not divide the {what}: tensor parallelism takes {parallel}")
+        if parallel is None:
+            over = f"{count} GPUs exceed the {shape.heads} attention heads"
+            notes.append(f"{over}: several nodes or pipeline stages are needed")
+        elif parallel != count:
+            notes.append(f"{count} does not divide the {what}: tensor parallelism takes {parallel}")
     if shape.max_context is not None and context > shape.max_context:
         notes.append(f"the model's own limit is {shape.max_context:,} tokens, less than the {context:,} asked for")
     if shape.cacheless_layers:

@@ -83,6 +83,10 @@ def cost_figures(
         raise UsageError("tokens and good requests per second are 0 or more, and finite")
     per_second = hourly_usd * gpus / 3600
     per_request = per_second / rate_per_s
+    if not 1e-100 < per_request < 1e100 or per_second > 1e100:
+        raise UsageError(
+            "these figures are beyond any service: the cost of a request comes to nothing, or to no number"
+        )
     both = tokens_per_s + input_tokens_per_s if tokens_per_s is not None and input_tokens_per_s is not None else None
     return CostFigures(
         per_second_usd=per_second,

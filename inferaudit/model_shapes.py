@@ -225,8 +225,8 @@ def shape_from_name(model: str) -> ModelShape | None:
         whole = re.search(r"[-_.](bf16|fp16)(?![a-z0-9])", last, re.IGNORECASE)
         return replace(known[said], stored_quant=None) if whole else known[said]
     sizes = list(_SIZE_IN_NAME.finditer(last))
-    if len(sizes) != 1:
-        return None  # none, or several ("Qwen-7B-draft-for-70B"): a guess would be no answer
+    if len(sizes) != 1 or not _SIZE.fullmatch(sizes[0][1]):
+        return None  # none, several ("Qwen-7B-draft-for-70B"), or one of no model: a guess would be no answer
     try:
         return load_model_shape(sizes[0][1])
     except UsageError:

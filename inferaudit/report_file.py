@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ class _Needed(msgspec.Struct):
     """What everything that reads a report takes for granted; a renderer decodes the rest."""
 
     verdict: Verdict
-    collected_at: str
+    collected_at: dt.datetime
     findings: list[_Finding]
 
 

@@ -175,6 +175,9 @@ def test_a_count_that_does_not_divide_the_heads_names_the_next() -> None:
     plan = plan_capacity(LLAMA_70B, H100, quant="fp16", concurrency=16)
     assert (plan.gpus, plan.tensor_parallel) == (3, 4)
     assert any("3 does not divide the 64 attention heads" in note for note in plan.assumptions)
+    asked = plan_capacity(LLAMA_70B, H100, quant="fp16", gpus=5)
+    assert asked.fits
+    assert "5 does not divide the 64 attention heads: tensor parallelism takes 8" in asked.assumptions
 
 
 def test_a_gpu_too_small_for_its_overhead_is_never_enough() -> None:
@@ -330,6 +333,7 @@ def test_sizes_and_names(spec: str, name: str) -> None:
         ("Qwen/Qwen3-8B", "Qwen3-8B"),
         ("org/7B-draft-of-70B", None),
         ("org/99x99B", None),
+        ("org/100000B", None),
         ("org/model-v2b2", None),
         ("", None),
     ],

@@ -88,7 +88,9 @@ def test_version() -> None:
         (["render", "none.json"], "none.json"),
         (["checks", "show", "nope"], "no check is called"),
         (["cost", "--hourly", 0, "--gpus", 1, "--rate", 1], "above 0"),
+        (["cost", "--hourly", 1e-320, "--gpus", 1, "--rate", 1e300], "beyond any service"),
         (["sample-size", "--baseline", 0.1, "--lift", 0.01], "--relative"),
+        (["sample-size", "--baseline", 0.1, "--lift", 0.01, "--relative", "--absolute"], "say either --relative"),
         (["generate", "schema", "nope"], "no schema"),
     ],
 )

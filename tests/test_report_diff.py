@@ -310,9 +310,10 @@ def test_hostile_names_act_in_no_output(tmp_path: Path) -> None:
 
 def test_a_report_whose_findings_are_gone_is_damaged_and_not_a_service_without_faults(tmp_path: Path) -> None:
     data = msgspec.json.decode((GOLDEN / "no_go" / "report.json").read_bytes())
-    (tmp_path / "r.json").write_bytes(msgspec.json.encode({**data, "findings": {}}))
-    with pytest.raises(SnapshotError, match=r"r.json is a damaged report: .*findings"):
-        load_report(tmp_path / "r.json")
+    for key, value in {"findings": {}, "collected_at": "yesterday"}.items():
+        (tmp_path / "r.json").write_bytes(msgspec.json.encode({**data, key: value}))
+        with pytest.raises(SnapshotError, match=rf"r.json is a damaged report: .*{key}"):
+            load_report(tmp_path / "r.json")
 
 
 def test_another_service_is_said_and_is_no_baseline() -> None:

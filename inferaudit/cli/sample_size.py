@@ -17,10 +17,8 @@ def sample_size(
         float, typer.Option("--baseline", help="Share in arm A, 0 to 1, for example 0.10; with --sd its mean.")
     ],
     lift: Annotated[float, typer.Option("--lift", help="The change worth seeing, for example 0.01.")],
-    relative: Annotated[
-        bool | None,
-        typer.Option("--relative/--absolute", help="Is the lift a share of the baseline, or points added to it?"),
-    ] = None,
+    relative: Annotated[bool, typer.Option("--relative", help="The lift is a share of the baseline.")] = False,
+    absolute: Annotated[bool, typer.Option("--absolute", help="The lift is added to the baseline.")] = False,
     sd: Annotated[
         float | None,
         typer.Option("--sd", help="Standard deviation of one request: two means instead of two shares."),
@@ -43,9 +41,9 @@ def sample_size(
     from inferaudit.errors import UsageError
     from inferaudit.stats import days_needed, sample_size_means, sample_size_proportions
 
-    if relative is None:
+    if relative == absolute:
         raise UsageError(
-            f"say --relative (from {baseline:g} to {baseline * (1 + lift):g}) "
+            f"say either --relative (from {baseline:g} to {baseline * (1 + lift):g}) "
             f"or --absolute (from {baseline:g} to {baseline + lift:g}): they differ a hundredfold"
         )
     target = baseline * (1 + lift) if relative else baseline + lift
