@@ -11,13 +11,16 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
     references=("https://docs.nvidia.com/deploy/dynamic-page-retirement/index.html",),
 )
 def retired_pages(snapshot: Snapshot, *, max_pages: int = 59) -> Iterator[Judgement]:
-    """A board before Ampere can retire 64 pages; the vendor replaces it from 60 on."""
+    """A board before Ampere can retire 64 pages; the vendor replaces it from 60 on.
+
+    Later boards remap rows instead, those that can be split by MIG among them.
+    """
     for gpu in snapshot.fact("nvml.gpus"):
         single, double = gpu.retired_pages_single_bit, gpu.retired_pages_double_bit
         if single is None or double is None:
             field = "retired_pages_single_bit" if single is None else "retired_pages_double_bit"
             seen = Evidence(f"nvml.gpus[{gpu.index}].{field}", None, f"<= {max_pages}")
-            silent = not_applicable if gpu.lacks(field) else unknown
+            silent = not_applicable if field in gpu.unsupported else unknown
             yield silent(gpu.subject, f"page retirement: {gpu.why_unknown(field)}", seen, cause=gpu.silence)
             continue
         pages = single + double
