@@ -338,6 +338,7 @@ def _gpu_sampling(plan: CollectPlan, facts: Facts) -> Iterator[Facts]:
         sampled["load.gpu_samples"] = _ELSEWHERE
         yield sampled
         return
+    from inferaudit.collect.gpu import counted_again
     from inferaudit.collect.kernel_log import read_kernel_log
     from inferaudit.collect.nvml_process import GpuWatch
 
@@ -351,6 +352,8 @@ def _gpu_sampling(plan: CollectPlan, facts: Facts) -> Iterator[Facts]:
             log = facts.get("gpu.kernel_log")
             if log is not None and log.error is None:  # read again: the load may have left a line
                 sampled["gpu.kernel_log"] = Fact([read_kernel_log(each.node, gpus.value) for each in log.value[:1]])
+    if plan.gpu:
+        sampled["nvml.gpus"] = Fact(counted_again(gpus.value, plan.gpu))  # read again: the load may have broken a row
 
 
 def _resolved(target: Target, facts: Facts) -> Target:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from support.nvml import H100_MEMORY_BYTES, MIB, consumer_gpu, gpu, mig, nvml_environment, nvml_in_process, script
 
-from inferaudit.collect.gpu import FACT_NAMES, collect_gpus, only_of_cluster
+from inferaudit.collect.gpu import FACT_NAMES, collect_gpus, counted_again, only_of_cluster
 from inferaudit.collect.nvml_host import in_container
 from inferaudit.collect.nvml_readings import READINGS, clock_event_names
 from inferaudit.collect.nvml_sampler import GpuSampler
@@ -110,6 +110,16 @@ def test_a_process_in_two_lists_is_counted_once_and_mps_is_told(tmp_path: Path) 
     found = only(collect(tmp_path, gpu(0, *lines)))
     assert found.processes is not None
     assert [(p.pid, p.kind, p.name) for p in found.processes] == [(7, "compute", None), (9, "mps", None)]
+
+
+def test_after_the_load_only_the_counters_of_errors_are_read_again(tmp_path: Path) -> None:
+    before = collect(tmp_path, gpu(0, **{"memory.used": 0}), gpu(1))["nvml.gpus"].value
+    broken = gpu(0, **{"memory.used": 1 << 30, "ecc.volatile.uncorrected": 2, "remapped.pending": 1})
+    with nvml_in_process(tmp_path, script(broken, gpu(1, lost_after=3))):
+        first, second = counted_again(before, LOCAL)
+    assert (first.ecc_volatile_uncorrected, first.remapped_rows_pending) == (2, True)
+    assert first.memory_used_bytes == before[0].memory_used_bytes
+    assert second == before[1]
 
 
 def test_a_consumer_card_says_what_it_lacks(tmp_path: Path) -> None:

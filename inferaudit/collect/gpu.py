@@ -16,6 +16,21 @@ from inferaudit.plan import GpuPlan
 FACT_NAMES = ("nvml.gpus", "nvml.driver", "nvml.xid_events", "gpu.sources", "gpu.operator", "gpu.kernel_log")
 _UNMERGED = frozenset(("node", "index", "uuid", "sources", "lost", "error", "unsupported", "reasons"))
 
+# What load may break: these grow, or turn true, and say nothing of how busy a GPU is.
+_COUNTED = (
+    "ecc_volatile_corrected",
+    "ecc_volatile_uncorrected",
+    "ecc_aggregate_corrected",
+    "ecc_aggregate_uncorrected",
+    "remapped_rows_correctable",
+    "remapped_rows_uncorrectable",
+    "remapped_rows_pending",
+    "remapped_rows_failure",
+    "retired_pages_single_bit",
+    "retired_pages_double_bit",
+    "retired_pages_pending",
+)
+
 
 def collect_gpus(
     plan: GpuPlan,
@@ -44,6 +59,19 @@ def collect_gpus(
     if plan.dcgm_url:
         found["DCGM"] = _exporter(plan, progress)
     return combined(found)
+
+
+def counted_again(gpus: list[Gpu], plan: GpuPlan, *, deadline_s: float = 10.0) -> list[Gpu]:
+    """`gpus` with the counters of memory errors as this host's driver tells them now; what it does not tell stays."""
+    now = collect_host(plan, None, watch_s=0.0, deadline_s=deadline_s)["nvml.gpus"]
+    told = {gpu.uuid: gpu for gpu in (now.value if now.error is None else []) if gpu.uuid}
+
+    def counted(gpu: Gpu) -> Gpu:
+        later = told.get(gpu.uuid)
+        found = {name: getattr(later, name) for name in _COUNTED if later and getattr(gpu, name) is not None}
+        return msgspec.structs.replace(gpu, **{name: value for name, value in found.items() if value is not None})
+
+    return [counted(gpu) for gpu in gpus]
 
 
 def _exporter(plan: GpuPlan, progress: Callable[[str], None] | None) -> dict[str, Fact]:
