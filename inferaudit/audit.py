@@ -100,7 +100,8 @@ def collect(
     facts: Facts = dict(extra)
     interruption = interruption or Interruption()
     pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="collect")
-    futures = {name: pool.submit(job) for name, job in _jobs(plan, progress).items()}
+    so_far: Facts = {}  # of the endpoint: its requests may be held open for minutes
+    futures = {name: pool.submit(job) for name, job in _jobs(plan, progress, so_far).items()}
     try:
         _join(futures)
         facts = _of_this_cluster(_take(futures, facts, progress))
@@ -115,7 +116,8 @@ def collect(
         interruption.closing = True
         interruption.stop.set()
         interruption.code = getattr(signal, "code", 130)
-        facts = merge(facts, _take({n: f for n, f in futures.items() if f.done()}, {}, progress))
+        done = _take({n: f for n, f in futures.items() if f.done()}, {}, progress)
+        facts = merge(facts, dict(so_far) | done)
     finally:
         interruption.gentle = False
         pool.shutdown(wait=False, cancel_futures=True)
@@ -132,7 +134,7 @@ def collect(
     return Collected(snapshot, interruption.code)
 
 
-def _jobs(plan: CollectPlan, progress: Progress) -> dict[str, Callable[[], Facts]]:
+def _jobs(plan: CollectPlan, progress: Progress, so_far: Facts) -> dict[str, Callable[[], Facts]]:
     """The collectors of the plan; each imported only when it is asked for."""
     jobs: dict[str, Callable[[], Facts]] = {}
     if plan.kubernetes or plan.manifests:
@@ -143,7 +145,7 @@ def _jobs(plan: CollectPlan, progress: Progress) -> dict[str, Callable[[], Facts
         def ask_endpoint() -> Facts:
             from inferaudit.collect.endpoint import collect_endpoint
 
-            return collect_endpoint(endpoint, progress)
+            return collect_endpoint(endpoint, progress, so_far=so_far)
 
         jobs["endpoint"] = ask_endpoint
     if plan.replicas:
@@ -250,12 +252,17 @@ def _load(
 ) -> Facts:
     """Put the load on the endpoint; what the endpoint collector learnt fills the API and model that nobody named."""
     from inferaudit.bench.collect import collect_load
+    from inferaudit.bench.prepare import lacks_model
 
     assert plan.load is not None  # noqa: S101  # the caller asked
     load = plan.load
     asked = facts.get("endpoint.target")
     if asked and asked.error is None:
         load = replace(load, api=load.api or asked.value.api, model=load.model or asked.value.model)
+    if asked and not load.api:  # nobody named it, and nothing answered that would tell
+        return _failed("load", "no load was sent: the endpoint did not answer, so its API is not known")
+    if asked and lacks_model(load):
+        return _failed("load", "no load was sent: no model was given, and the endpoint lists none; --model NAME")
     page, runtime = facts.get("endpoint.metrics_page"), facts.get("endpoint.runtime")
     if page and page.error is None and runtime and runtime.error is None:
         names = (runtime.value.profile, *([runtime.value.engine] if runtime.value.engine else []))

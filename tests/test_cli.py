@@ -173,9 +173,12 @@ def test_the_policys_path_and_the_default_policy(tmp_path: Path) -> None:
     assert json.loads(run.stdout)["scope"] == ["manifests"]
 
 
-def test_an_endpoint_that_is_down_is_incomplete_and_reported(silent_port: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [("endpoint",), ("endpoint,load", "--load", "smoke")], ids=["look", "load"])
+def test_an_endpoint_that_is_down_is_incomplete_and_reported(
+    flags: tuple[str, ...], silent_port: int, tmp_path: Path
+) -> None:
     url = f"http://127.0.0.1:{silent_port}"
-    run = inferaudit("run", "--url", url, "--scope", "endpoint", "-o", f"json={tmp_path}/r.json")
+    run = inferaudit("run", "--url", url, "-o", f"json={tmp_path}/r.json", "--scope", *flags)
     assert run.returncode == 3, run.stderr
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["coverage"]["denied"]

@@ -621,6 +621,21 @@ def test_bad_tls_is_read_all_the_same(
 
 
 @pytest.mark.parametrize("tls_url", ["self"], indirect=True)
+def test_http_on_a_port_of_tls_is_one_cause(tls_url: str) -> None:
+    facts = collect_endpoint(EndpointPlan(url=tls_url.replace("https://", "http://")), environ={})
+    reasons = {fact.error.reason for name, fact in facts.items() if name != "endpoint.target" and fact.error}
+    assert len(reasons) == 1
+    assert "speaks TLS: write https://" in reasons.pop()
+
+
+def test_a_unix_socket_is_for_load_alone() -> None:
+    facts = collect_endpoint(EndpointPlan(url="unix:/run/model.sock"), environ={})
+    assert {fact.error.reason for fact in facts.values() if fact.error} == {
+        "a Unix socket is for load alone; the audit asks over TCP"
+    }
+
+
+@pytest.mark.parametrize("tls_url", ["self"], indirect=True)
 def test_insecure_goes_on_and_says_what_it_overlooked(tls_url: str) -> None:
     facts = collect_endpoint(EndpointPlan(url=tls_url, auth=HttpAuth(insecure=True), timeout_s=5.0), environ={})
     tls = facts["endpoint.tls"].value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import ssl
 import subprocess
 import sys
@@ -110,6 +111,24 @@ def test_over_tls(tmp_path: Path) -> None:
         plan = EndpointPlan(url=server.url, hold_s=1.5, auth=HttpAuth(insecure=True))
         fact = collect_endpoint(plan, environ={})["endpoint.held"]
     assert {each.kind: each.ended for each in fact.value} == {"slow_body": "held", "long_answer": "held"}
+
+
+def test_an_interrupted_hold_keeps_what_was_seen_before(tmp_path: Path) -> None:
+    with served(after(30.0, b"")) as server:
+        command = [sys.executable, "-m", "inferaudit.cli.app", "run", "--url", server.url, "--scope", "endpoint"]
+        command += ["--hold", "60s", "-o", f"json={tmp_path}/r.json"]
+        run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 60
+        while not any(LONG in body for body in server.bodies) and time.monotonic() < until:
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=30)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (run.returncode, report["interrupted"]) == (130, True)
+    assert "Traceback" not in said
+    outcomes = {f["check"]: f["outcome"] for f in report["findings"]}
+    assert outcomes["endpoint-plain-answer"] == "pass"
+    assert report["target"]["runtime"]["name"] == "vllm"
 
 
 def test_tensors_have_no_long_answer_and_nothing_is_held_unasked() -> None:

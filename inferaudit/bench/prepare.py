@@ -37,7 +37,7 @@ def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
     stream = api.stream_default and api.event is not None if plan.stream is None else plan.stream
     if stream and api.event is None:
         raise UsageError(f"--stream: the API {api.name} does not stream")
-    if api.generates and not plan.model and api.name in ("openai-chat", "openai-completions", "ollama"):
+    if lacks_model(plan):
         raise UsageError(f"--model is needed for the API {api.name}")
     dataset = tuple(read_dataset(_read(plan.dataset), plan.dataset)) if plan.dataset else ()
     trace = parse_trace(_read(plan.trace), plan.trace) if plan.trace else ()
@@ -66,6 +66,11 @@ def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
             check_template(template, plan.model)
         return plan, setup
     return plan, replace(setup, fixed_body=fixed.body, fixed_headers=fixed.headers, template="")
+
+
+def lacks_model(plan: LoadPlan) -> bool:
+    """Is no model named where requests have to name one?"""
+    return not plan.model and protocol(plan.api).name in ("openai-chat", "openai-completions", "ollama")
 
 
 def worker_count(plan: LoadPlan) -> int:

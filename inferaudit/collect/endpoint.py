@@ -100,10 +100,17 @@ def collect_endpoint(
     progress: Callable[[str], None] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
+    so_far: Facts | None = None,
 ) -> Facts:
-    """All facts ``endpoint.*``. Raises :class:`UsageError` for a bad URL, a missing variable or golden file, only."""
+    """All facts ``endpoint.*``. Raises :class:`UsageError` for a bad URL, a missing variable or golden file, only.
+
+    Over HTTP they are put into `so_far` one by one as they become known, for who may not wait for the last.
+    """
     if not plan.url:
         return _everything(FactError(FactErrorKind.NO_TARGET, "no endpoint was given", remedy="--url URL"))
+    if plan.url.startswith("unix:"):
+        reason = "a Unix socket is for load alone; the audit asks over TCP"
+        return _everything(FactError(FactErrorKind.NO_TARGET, reason, plan.url, remedy="--url http://HOST:PORT"))
     say = progress or (lambda _: None)
     place = parse_place(plan.url, plan.api)
     if plan.api and plan.api not in WIRES:
@@ -124,7 +131,7 @@ def collect_endpoint(
             return _Audit(plan, place, http, scrub, connected, golden, say).facts()
     kind = BinaryHttp if plan.api == "oip-v2-binary" else Http
     with kind(root.base, headers, context, plan.timeout_s) as http:
-        return _Audit(plan, place, http, scrub, connected, golden, say).facts()
+        return _Audit(plan, place, http, scrub, connected, golden, say).facts(so_far)
 
 
 _WORDS = {
@@ -153,7 +160,7 @@ class _Audit:
         self.replies: dict[str, Reply] = {}
         self.silent = 0
 
-    def facts(self) -> Facts:
+    def facts(self, so_far: Facts | None = None) -> Facts:
         plan, place, http, scrub = self.plan, self.place, self.http, self.scrub
         self.say("recognising the runtime")
         rpc = http if isinstance(http, RpcHttp) else None
@@ -189,7 +196,8 @@ class _Audit:
             model=model,
             model_source=model_source,
         )
-        facts: Facts = {
+        facts: Facts = {} if so_far is None else so_far
+        facts |= {
             "endpoint.target": Fact(target),
             "endpoint.runtime": Fact(
                 runtime_fact(recognition, profile, len(answers) if rpc is None else rpc.sent, scrub)

@@ -195,7 +195,9 @@ def speaks_http2(host: str, port: int, *, tls: bool) -> bool:
 
 
 def http_hint(host: str, port: int, *, tls: bool) -> str:
-    """One clause for a server that did not answer in HTTP/1.1; empty where it speaks no HTTP/2 either."""
+    """One clause for a server that did not answer in HTTP/1.1; empty where it speaks neither HTTP/2 nor TLS."""
+    if not tls and _shakes_hands(host, port):
+        return f"{host}:{port} speaks TLS: write https://"
     if not speaks_http2(host, port, tls=tls):
         return ""
     return f"{host}:{port} speaks HTTP/2 alone, as a gRPC port does: give --api oip-v2-grpc, or the server's HTTP port"
