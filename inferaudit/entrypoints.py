@@ -160,7 +160,40 @@ def _listener_tls(parent: Object, gateways: Sequence[Object]) -> bool | None:
     listeners = (gateway.get("spec") or {}).get("listeners") or ()
     section = parent.get("sectionName")
     used = [each for each in listeners if section is None or each.get("name") == section]
-    return bool(used) and all(each.get("protocol") in ("HTTPS", "TLS") for each in used)
+    return all(each.get("protocol") in ("HTTPS", "TLS") for each in used) if used else None
+
+
+def attachment_faults(route: Object, gateways: Sequence[Object]) -> Iterator[str]:
+    """What keeps a route of the Gateway API from its gateways, which are all that exist of those that it names."""
+    meta, spec = route.get("metadata") or {}, route.get("spec") or {}
+    for parent in spec.get("parentRefs") or ():
+        name, section = parent.get("name"), parent.get("sectionName")
+        home = parent.get("namespace") or meta.get("namespace")
+        if (parent.get("kind") or "Gateway") != "Gateway":
+            continue
+        found = next((g for g in gateways if _named(g) == (home, name)), None)
+        listeners = ((found or {}).get("spec") or {}).get("listeners") or ()
+        used = [each for each in listeners if section is None or each.get("name") == section]
+        if found is None:
+            yield f"the Gateway {name} does not exist"
+        elif listeners and not used:
+            yield f"the Gateway {name} has no listener called {section}"
+        elif used and not any(_share_host(each.get("hostname"), spec.get("hostnames") or ()) for each in used):
+            yield f"no listener of the Gateway {name} is for {', '.join(map(str, spec['hostnames']))}"
+
+
+def _named(obj: Object) -> tuple[Any, Any]:
+    meta = obj.get("metadata") or {}
+    return meta.get("namespace"), meta.get("name")
+
+
+def _share_host(listener: str | None, hosts: Iterable[str]) -> bool:
+    """Whether a request may be for both; ``*.`` stands for one label or more in either."""
+    return not listener or not hosts or any(_covers(listener, host) or _covers(host, listener) for host in hosts)
+
+
+def _covers(pattern: str, host: str) -> bool:
+    return pattern == host or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
 def time_limits(ingresses: Iterable[Object], routes: Iterable[Object]) -> list[TimeLimit]:

@@ -474,3 +474,31 @@ def test_only_wanted_facts_are_made() -> None:
     found = around()
     assert set(service_facts(found.view, found.workload, lambda name: name == "service.pdbs")) == {"service.pdbs"}
     assert set(status_facts(found.view, found.workload, lambda name: name == "cluster.nodes")) == {"cluster.nodes"}
+
+
+def test_the_service_that_kuberay_makes() -> None:
+    ray = {"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": {"name": "llm", "namespace": "ml"}, "spec": {}}
+    selectors = {"llm-serve-svc": "llm-x7k2p", "other-serve-svc": "other-x7k2p"}
+    made = [
+        obj(k.SERVICE, name, {"selector": {"ray.io/serve": "true", "ray.io/cluster": cluster}})
+        for name, cluster in selectors.items()
+    ]
+    found = Surroundings(FileView({k.SERVICE: made}, dump=True), normalise(ray))
+    assert named(found.services) == ["llm-serve-svc"]
+
+
+def test_autoscalers_of_nothing() -> None:
+    def scaler(kind: k.Kind, name: str, target: str, of: str = "Deployment") -> dict[str, Any]:
+        return obj(kind, name, {"scaleTargetRef": {"kind": of, "name": target}})
+
+    scalers = (
+        scaler(k.HPA, "ours", "chat"),
+        scaler(k.HPA, "typo", "caht"),
+        scaler(k.SCALED_OBJECT, "keda", "chta"),
+        scaler(k.HPA, "kind", "chat", "StatefulSet"),
+        scaler(k.HPA, "elsewhere", "search", "StatefulSet"),
+        scaler(k.HPA, "unknown", "chat", "RayCluster"),
+    )
+    assert named(around(*scalers).stray_autoscalers) == ["typo", "kind", "elsewhere", "keda"]
+    # Files need not hold what another autoscaler scales, unless they show its kind.
+    assert named(around(*scalers, dump=False).stray_autoscalers) == ["typo", "kind", "keda"]

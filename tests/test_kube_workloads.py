@@ -72,7 +72,7 @@ def ray_service() -> dict[str, Any]:
     cluster = {
         "headGroupSpec": {"template": {"spec": {"containers": [container("ray-head", "rayproject/ray:2.9")]}}},
         "workerGroupSpecs": [
-            {"template": {"spec": {"containers": [container("ray-worker", "rayproject/ray:2.9", 4)]}}}
+            {"replicas": 2, "template": {"spec": {"containers": [container("ray-worker", "rayproject/ray:2.9", 4)]}}}
         ],
     }
     return {
@@ -102,14 +102,14 @@ def pod(name: str = "alone", **metadata: Any) -> dict[str, Any]:
         (workload("Rollout", "argoproj.io/v1alpha1"), "rollout.argoproj.io/ml/chat", 1, 1),
         (lws(), "leaderworkerset.leaderworkerset.x-k8s.io/ml/big", 3, 8),
         (inference_service(), "inferenceservice.serving.kserve.io/ml/isvc", 2, 1),
-        (ray_service(), "rayservice.ray.io/ml/ray", 1, 0),
+        (ray_service(), "rayservice.ray.io/ml/ray", 2, 4),
         (pod(), "pod/ml/alone", 1, 1),
     ],
 )
 def test_every_kind_has_the_one_shape(obj: dict[str, Any], subject: str, replicas: int | None, gpus: int) -> None:
     found = normalise(obj)
     assert (found.subject, found.replicas, found.gpus_per_pod) == (subject, replicas, gpus)
-    assert found.uses_gpu  # Ray's workers have the GPUs
+    assert found.uses_gpu
     servers = [c for c in containers_of(found) if c["serving"]]
     assert len(servers) == 1
     assert servers[0]["subject"] == f"{subject}/{servers[0]['name']}"
@@ -119,6 +119,15 @@ def test_a_group_of_pods_is_one_replica() -> None:
     big = normalise(lws())
     assert big.pods_per_replica == 2
     assert [(c["name"], c["role"]) for c in containers_of(big)] == [("leader", "server"), ("worker", "sidecar")]
+
+
+def test_ray_serves_where_the_gpus_are_and_kuberay_adds_probes() -> None:
+    serving = [c for c in containers_of(normalise(ray_service())) if c["serving"]]
+    assert [(c["name"], c["gpus"]) for c in serving] == [("ray-worker", 4)]
+    assert "livenessProbe" in serving[0]
+    alone = ray_service()
+    del alone["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert [c["name"] for c in containers_of(normalise(alone)) if c["serving"]] == ["ray-head"]
 
 
 @pytest.mark.parametrize(

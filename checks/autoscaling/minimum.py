@@ -43,6 +43,6 @@ def minimum(snapshot: Snapshot, *, allow_zero: bool = False) -> Iterator[Judgeme
             text = "goes to zero: the next user waits for a cold start"
             yield failed(scaler.subject, text, seen, cause=graver)
         elif scaler.minimum >= scaler.maximum:
-            yield failed(scaler.subject, f"cannot scale: minimum and maximum are {scaler.maximum}", seen)
+            yield failed(scaler.subject, f"cannot scale: between {scaler.minimum} and {scaler.maximum}", seen)
         else:
             yield passed(scaler.subject, f"between {floor} and {scaler.maximum} replicas", seen)

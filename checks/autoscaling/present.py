@@ -2,12 +2,14 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
 from inferaudit.scaling import scalers_of
+from inferaudit.subjects import object_subject
 
 
 @check(
     title="The service scales with its load",
     severity=Severity.LOW,
     needs=("workload", "service.autoscalers"),
+    optional=("service.strayautoscalers",),
     remediation="Add an HPA or a ScaledObject on queue depth, once the time to ready is known.",
     references=(
         "https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/",
@@ -33,4 +35,6 @@ def present(snapshot: Snapshot) -> Iterator[Judgement]:
             workload.subject, "scaled by KServe", Evidence("spec.predictor.maxReplicas", predictor.get("maxReplicas"))
         )
     else:
-        yield failed(workload.subject, "nothing scales it", seen)
+        stray = [object_subject(obj) for obj in snapshot.fact_or("service.strayautoscalers", [])]
+        cause = ("autoscaling-target", stray[0]) if stray else None
+        yield failed(workload.subject, "nothing scales it", seen, cause=cause)

@@ -9,7 +9,7 @@ from inferaudit.engine_args import serving_engines
     title="Requests are batched",
     severity=Severity.MEDIUM,
     needs=("workload.containers",),
-    optional=("service.configmaps",),
+    optional=("service.configmaps", "workload"),
     remediation=(
         "Switch dynamic or continuous batching on: `dynamic_batching` in Triton, `--enable_batching` in TF "
         "Serving, a batching runtime for a server of your own."
@@ -24,6 +24,8 @@ def batching(snapshot: Snapshot) -> Iterator[Judgement]:
     Batching is what makes throughput rise with concurrency; without it every further user waits for all before.
     """
     maps = snapshot.fact_or("service.configmaps", ())
+    workload = snapshot.fact_or("workload", None)
+    applications = str((workload.object.get("spec") or {}).get("serveConfigV2")) if workload else ""
     for container, engine in serving_engines(snapshot.fact("workload.containers"), maps):
         subject = container["subject"]
         profile, size = engine.profile, engine.settings.get("batch_size")
@@ -37,6 +39,8 @@ def batching(snapshot: Snapshot) -> Iterator[Judgement]:
         )
         if not engine.known:
             yield unknown(subject, "the runtime is not recognised: whether it batches cannot be seen", shown)
+        elif profile.name == "ray-serve" and "ray.serve.llm" in applications:
+            yield passed(subject, "Ray Serve LLM batches continuously", shown)
         elif number is not None and number <= 1:
             yield failed(subject, f"{engine.title} is held to one request at a time", shown)
         elif number and any("dynamic_batching" in key for key in known) and not switched:

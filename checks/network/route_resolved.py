@@ -3,7 +3,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
-from inferaudit.entrypoints import backends
+from inferaudit.entrypoints import attachment_faults, backends
 from inferaudit.kube.types import LostBackend
 from inferaudit.kube.view import name_of
 from inferaudit.subjects import object_subject
@@ -15,7 +15,7 @@ _LIKE = 0.75  # of the letters of two names in common: chat-svc and chat-scv, no
     title="Routes are accepted and lead to the Service",
     severity=Severity.HIGH,
     needs=("service.services", "service.ingresses", "service.routes"),
-    optional=("service.lostbackends", "workload"),
+    optional=("service.lostbackends", "service.gateways", "workload"),
     remediation="Mend the backend's name and port, the gateway that the route names, or the ReferenceGrant it lacks.",
     references=(
         "https://kubernetes.io/docs/concepts/services-networking/ingress/",
@@ -38,6 +38,8 @@ def route_resolved(snapshot: Snapshot) -> Iterator[Judgement]:
             ports = (service.get("spec") or {}).get("ports") or () if service else ()
             if service and port is not None and not any(port in (p.get("port"), p.get("name")) for p in ports):
                 wrong.append(f"the Service {name} has no port {port}")
+        if snapshot.error("service.gateways") is None and obj.get("kind") in ("HTTPRoute", "GRPCRoute"):
+            wrong += attachment_faults(obj, snapshot.fact("service.gateways"))
         wrong += _refusals(obj)
         seen = Evidence("spec, status.parents", wrong or "resolved", "accepted, with backends that exist")
         if wrong:

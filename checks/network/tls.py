@@ -39,7 +39,8 @@ def tls(snapshot: Snapshot) -> Iterator[Judgement]:
         if internal:
             yield not_applicable(subject, "routes inside the mesh only", seen)
         elif tls is None:
-            yield unknown(subject, "the gateway it attaches to is not in view", seen)
+            cause = ("network-route-resolved", subject)
+            yield unknown(subject, "the gateway it attaches to is not in view", seen, cause=cause)
         elif tls:
             yield passed(subject, "TLS ends at the entry", seen)
         elif obj.get("kind") == "Service" and _engine_tls(snapshot):

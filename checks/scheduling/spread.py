@@ -5,6 +5,8 @@ from inferaudit.kube.selectors import selects
 from inferaudit.kube.workloads import template_labels
 from inferaudit.pod_state import is_current
 
+_WHOLE_NODE = 8  # GPUs: few nodes have more
+
 
 @check(
     title="Replicas are spread over nodes",
@@ -44,6 +46,8 @@ def spread(snapshot: Snapshot) -> Iterator[Judgement]:
     elif keys:
         snapshot.require_read("workload.pods")  # a soft rule, or one over zones, may have packed them all the same
         yield passed(workload.subject, f"replicas are spread by {', '.join(sorted({str(k) for k in keys}))}", seen)
+    elif workload.gpus_per_pod >= _WHOLE_NODE:
+        yield passed(workload.subject, f"a pod with {workload.gpus_per_pod} GPUs takes a node of its own", seen)
     elif blind:
         shown = Evidence("labelSelector", blind, f"one that selects {labels}")
         yield failed(workload.subject, "the rule that spreads replicas selects other pods", shown)

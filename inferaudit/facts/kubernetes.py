@@ -116,6 +116,12 @@ FACTS = (
         "HorizontalPodAutoscalers and ScaledObjects of the workload",
         *_list(k.HPA, k.SCALED_OBJECT),
     ),
+    _given(
+        "service.strayautoscalers",
+        Objects,
+        "HorizontalPodAutoscalers and ScaledObjects of the namespace whose target does not exist",
+        *_list(k.HPA, k.SCALED_OBJECT, k.DEPLOYMENT, k.STATEFUL_SET, k.ROLLOUT),
+    ),
     _given("service.pdbs", Objects, "PodDisruptionBudgets over the workload's pods", *_list(k.PDB)),
     _given("service.networkpolicies", Objects, "NetworkPolicies over the workload's pods", *_list(k.NETWORK_POLICY)),
     _given(

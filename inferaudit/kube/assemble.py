@@ -227,6 +227,7 @@ _GIVEN: dict[str, Provider] = {
     "service.inferencepools": lambda s: s.pools,
     "service.trafficpolicies": lambda s: s.traffic_policies,
     "service.autoscalers": lambda s: s.autoscalers,
+    "service.strayautoscalers": lambda s: s.stray_autoscalers,
     "service.pdbs": lambda s: s.pdbs,
     "service.networkpolicies": lambda s: s.network_policies,
     "service.configmaps": _config_maps,

@@ -20,6 +20,7 @@ _GROUPS_OF_ALL = ("system:serviceaccounts", "system:authenticated")
 _STRANGERS = ("system:unauthenticated", "system:anonymous")
 _GROUP = "leaderworkerset.sigs.k8s.io"
 ARGO_HASH = "rollouts-pod-template-hash"
+_RAY_CLUSTER = "ray.io/cluster"
 _WAYPOINT = "istio.io/use-waypoint"
 
 
@@ -40,6 +41,8 @@ class Surroundings:
         own = {}
         if self.workload.kind == k.LEADER_WORKER_SET.name:
             own = {f"{_GROUP}/name": self.workload.name, f"{_GROUP}/worker-index": "0"}
+        if self.workload.kind == k.RAY_SERVICE.name:
+            own = {"ray.io/serve": "true", "ray.io/node-type": "worker" if self.workload.gpus_per_pod else "head"}
         return {**template_labels(self.workload.template), **own}
 
     def _gather(self, *asked: tuple[Kind, str | None]) -> list[Object]:
@@ -74,8 +77,13 @@ class Surroundings:
         return [s for s in self.here(k.SERVICE) if _spec(s).get("selector") and self._matched(_spec(s)["selector"])]
 
     def _matched(self, selector: Mapping[str, Any]) -> bool:
-        """Argo Rollouts narrows its Services to one revision by a label that pods have and their template has not."""
-        return matches_labels({key: value for key, value in selector.items() if key != ARGO_HASH}, self.labels)
+        """Argo Rollouts narrows its Services to one revision, KubeRay to one cluster, by a label that pods have and
+        their template has not."""
+        own = {ARGO_HASH} | ({_RAY_CLUSTER} if self._is_ray_cluster(selector.get(_RAY_CLUSTER)) else set())
+        return matches_labels({key: value for key, value in selector.items() if key not in own}, self.labels)
+
+    def _is_ray_cluster(self, name: Any) -> bool:
+        return self.workload.kind == k.RAY_SERVICE.name and str(name).startswith(f"{self.workload.name}-")
 
     @cached_property
     def _service_names(self) -> frozenset[str]:
@@ -215,6 +223,30 @@ class Surroundings:
     def autoscalers(self) -> list[Object]:
         return [s for s in self.here(k.HPA, k.SCALED_OBJECT) if self._is_target(_spec(s).get("scaleTargetRef"))]
 
+    @property
+    def stray_autoscalers(self) -> list[Object]:
+        """Autoscalers of the namespace whose target is not there. What a controller makes of one cannot be told."""
+        kinds = {kind.name: kind for kind in (k.DEPLOYMENT, k.STATEFUL_SET, k.ROLLOUT)}
+        found = []
+        for scaler in self.here(k.HPA, k.SCALED_OBJECT) if self.workload.kind in kinds else ():
+            ref = _spec(_spec(scaler), "scaleTargetRef")
+            kind, name = kinds.get(str(ref.get("kind") or "Deployment")), str(ref.get("name") or "")
+            owners = {owner.get("kind") for owner in metadata(scaler).get("ownerReferences") or ()}
+            if kind is None or self._is_target(ref) or k.SCALED_OBJECT.name in owners:
+                continue
+            if self._lacks(kind, name):
+                found.append(scaler)
+        return found
+
+    def _lacks(self, kind: Kind, name: str) -> bool:
+        """Whether no workload of the kind has the name; files that show none of the kind tell it of our own name."""
+        try:
+            return all(name_of(obj) != name for obj in self.view.list(kind, self.namespace))
+        except UnreadError as error:
+            if error.error.kind is not FactErrorKind.OUT_OF_VIEW:
+                raise
+            return name == self.workload.name
+
     def _is_target(self, ref: Any) -> bool:
         """The workload itself, or a controller above it (a Rollout over its Deployment is named as the target)."""
         if not isinstance(ref, Mapping):
@@ -337,8 +369,8 @@ class Surroundings:
         return found + [b for b in made if (metadata(b).get("labels") or {}).get("velero.io/schedule-name") in names]
 
 
-def _spec(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = obj.get("spec")
+def _spec(obj: Mapping[str, Any], part: str = "spec") -> Mapping[str, Any]:
+    found = obj.get(part)
     return found if isinstance(found, Mapping) else {}
 
 

@@ -62,7 +62,7 @@ def identity(obj: Mapping[str, Any]) -> Identity:
 
 # What files that show one of show all of; the kinds that a controller makes Services for, and the groups that it
 # makes none for.
-_BACKENDS = (k.SERVICE, k.INFERENCE_POOL)
+_NAMED_BY_ROUTES = (k.SERVICE, k.INFERENCE_POOL, k.GATEWAY, k.ISTIO_GATEWAY)
 _MAKERS = (k.CANARY, k.INFERENCE_SERVICE, k.LEADER_WORKER_SET, k.RAY_SERVICE)
 _BARREN = k.BUILTIN_GROUPS | {kind.group for kind in (*k.ENTRY_KINDS, *k.TRAFFIC_POLICIES)}
 
@@ -104,7 +104,9 @@ class FileView:
         for obj in self.objects.get(kind, ()):
             if name_of(obj) == name and (not kind.namespaced or namespace_of(obj) == namespace):
                 return obj
-        if self.dump or (kind in _BACKENDS and self._ships_here(kind, namespace) and not self.makes(namespace, name)):
+        if self.dump or (
+            kind in _NAMED_BY_ROUTES and self._ships_here(kind, namespace) and not self.makes(namespace, name)
+        ):
             return None
         place = f" in namespace {namespace}" if kind.namespaced and namespace else ""
         raise UnreadError(
@@ -231,7 +233,7 @@ class OverlayView:
             if name_of(obj) == name and (not kind.namespaced or namespace_of(obj) == namespace):
                 return obj
         found = self.cluster.get(kind, namespace, name)
-        if found is None and kind in _BACKENDS and self.files.makes(namespace, name):
+        if found is None and kind in _NAMED_BY_ROUTES and self.files.makes(namespace, name):
             return self.files.get(kind, namespace, name)  # it will be there once the files are applied
         return found
 

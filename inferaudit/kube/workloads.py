@@ -17,6 +17,8 @@ ClaimCounts = Mapping[str, int]  # devices that a ResourceClaim or ResourceClaim
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 _SERVER_NAMES = frozenset({"kserve-container", "server", "vllm", "triton", "inference", "model", "ray-head", "tgi"})
 
+_RAY_HEALTH = ["bash", "-c", "wget -q -O- http://localhost:52365/api/local_raylet_healthz | grep success"]
+
 
 def normalise(obj: Object, claims: ClaimCounts | None = None, source: str | None = None) -> Workload:
     """The workload behind an API object of a workload kind. `claims` are the devices behind DRA claims, by name."""
@@ -63,11 +65,14 @@ def replicas(obj: Mapping[str, Any]) -> int | None:
     if kind == k.INFERENCE_SERVICE.name:
         count = (spec.get("predictor") or {}).get("minReplicas")
         return count if isinstance(count, int) else 1
-    return 1 if kind in (k.POD.name, k.RAY_SERVICE.name) else None
+    if kind == k.RAY_SERVICE.name:
+        return _ray_replicas(spec.get("rayClusterConfig") or {})
+    return 1 if kind == k.POD.name else None
 
 
 def pod_template(obj: Mapping[str, Any]) -> Object:
-    """The template of the pods that serve: the leader of a LeaderWorkerSet, the head of a RayService, the predictor."""
+    """The template of the pods that serve: the leader of a LeaderWorkerSet, the predictor, of a RayService the workers
+    with the GPUs, else the head."""
     kind, spec = obj.get("kind"), obj.get("spec") or {}
     if kind == k.POD.name:
         return {"metadata": obj.get("metadata") or {}, "spec": spec}
@@ -75,23 +80,63 @@ def pod_template(obj: Mapping[str, Any]) -> Object:
         both = spec.get("leaderWorkerTemplate") or {}
         return dict(both.get("leaderTemplate") or both.get("workerTemplate") or {})
     if kind == k.RAY_SERVICE.name:
-        cluster = spec.get("rayClusterConfig") or {}
-        return dict((cluster.get("headGroupSpec") or {}).get("template") or {})
+        return _ray_templates(spec.get("rayClusterConfig") or {})[0]
     if kind == k.INFERENCE_SERVICE.name:
         return _predictor_template(obj)
     return dict(spec.get("template") or {})
 
 
 def worker_templates(obj: Mapping[str, Any]) -> list[Object]:
-    """Templates of pods that take part without serving: LeaderWorkerSet workers, Ray worker groups."""
+    """Templates of pods that take part without serving: LeaderWorkerSet workers, Ray's head and other groups."""
     spec = obj.get("spec") or {}
     if obj.get("kind") == k.LEADER_WORKER_SET.name:
         both = spec.get("leaderWorkerTemplate") or {}
         return [dict(both["workerTemplate"])] if both.get("leaderTemplate") and both.get("workerTemplate") else []
     if obj.get("kind") == k.RAY_SERVICE.name:
-        groups = (spec.get("rayClusterConfig") or {}).get("workerGroupSpecs") or ()
-        return [dict(group["template"]) for group in groups if group.get("template")]
+        return _ray_templates(spec.get("rayClusterConfig") or {})[1:]
     return []
+
+
+def _ray_groups(cluster: Mapping[str, Any]) -> list[Object]:
+    """The groups of a Ray cluster, the serving one first: a head without GPUs leaves the models to its workers."""
+    head = cluster.get("headGroupSpec") or {}
+    groups = [head, *(group for group in cluster.get("workerGroupSpecs") or () if group.get("template"))]
+    return sorted(groups, key=lambda group: not pod_gpus((group.get("template") or {}).get("spec") or {}, {}))
+
+
+def _ray_templates(cluster: Mapping[str, Any]) -> list[Object]:
+    return [_as_kuberay_completes(dict(group.get("template") or {})) for group in _ray_groups(cluster)]
+
+
+def _ray_replicas(cluster: Mapping[str, Any]) -> int:
+    """The pods of the serving group, of which an autoscaler keeps the least; one of the head."""
+    group = _ray_groups(cluster)[0]
+    counts = [group.get("minReplicas")] if cluster.get("enableInTreeAutoscaling") else []
+    counts += [group.get("replicas"), group.get("minReplicas")]
+    return next((count for count in counts if isinstance(count, int)), 1)
+
+
+def _as_kuberay_completes(template: Object) -> Object:
+    """KubeRay gives the first container the probes that it lacks (ray-operator/controllers/ray/common/pod.go)."""
+    spec = template.get("spec") or {}
+    first, *others = [*(spec.get("containers") or ())] or [None]
+    if not isinstance(first, dict):
+        return template
+    probes = {
+        "readinessProbe": {
+            "exec": {"command": _RAY_HEALTH},
+            "periodSeconds": 5,
+            "timeoutSeconds": 2,
+            "failureThreshold": 10,
+        },
+        "livenessProbe": {
+            "exec": {"command": _RAY_HEALTH},
+            "periodSeconds": 5,
+            "timeoutSeconds": 2,
+            "failureThreshold": 120,
+        },
+    }
+    return {**template, "spec": {**spec, "containers": [{**probes, **first}, *others]}}
 
 
 def _predictor_template(obj: Mapping[str, Any]) -> Object:
