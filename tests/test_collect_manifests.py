@@ -306,6 +306,7 @@ def test_folders_globs_and_many_paths(tmp_path: Path) -> None:
     assert manifest_workloads(load_manifests(plan)) == [("ml", "deployment/chat")]
 
 
+PART = "apiVersion: v1\nkind: {}\nmetadata: {{name: x}}\nspec: {}\n"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -326,6 +327,9 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("apiVersion: v1\nkind: Service\n", r"f\.yaml:1: Service has no metadata"),
         ("apiVersion: v1\nkind: Service\nmetadata: x\n", "has no metadata"),
         ("apiVersion: v1\nkind: {a: b}\nmetadata: {name: x}\n", "must be text"),
+        (PART.format("Service", "{ports: [null]}"), r"f\.yaml:1: service/x: spec\.ports\[0\] is no map"),
+        (PART.format("Service", "x"), "service/x: spec is no map"),
+        (PART.format("Service", "{selector: app=chat}"), "spec.selector is no map"),
         ("x: !!python/object/apply:os.system [id]\n", r"f\.yaml:1: not valid YAML"),
         ("x: !!int many\n", "f.yaml"),
         ("a: &a [*a]\n", "contains itself"),
@@ -404,3 +408,41 @@ def test_hostile_objects_never_break_the_collector(kind: str, spec: Any) -> None
     text = CHART + "---\n" + json.dumps(evil, ensure_ascii=False)
     said = complaint(lambda: chart(text, workload="deployment/chat"))
     assert not said or "evil" in said or "not valid YAML" in said
+
+
+def test_lists_within_lists(tmp_path: Path) -> None:
+    inner = {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [yaml.safe_load(NESTED)]}
+    inner["items"][0].pop("kind")
+    file = tmp_path / "f.yaml"
+    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [inner]}))
+    assert collect(str(file))["workload"].value.subject == "deployment/a/chat"
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("image: 5", "container server is malformed"),
+        ("resources: {limits: [1]}", "container server is malformed"),
+        ("ports: [{containerPort: '8000'}]", "container server: containerPort '8000' is no number"),
+    ],
+)
+def test_containers_that_are_none(tmp_path: Path, part: str, said: str) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(NESTED.replace("image: vllm/vllm-openai:v1", part))
+    with pytest.raises(UsageError, match=said):
+        collect(str(file))
+
+
+NESTED = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: chat, namespace: a}
+spec:
+  selector: {matchLabels: {app: chat}}
+  template:
+    metadata: {labels: {app: chat}}
+    spec:
+      containers:
+      - name: server
+        image: vllm/vllm-openai:v1
+"""

@@ -17,6 +17,7 @@ from inferaudit.kube.assemble import describe, locations, service_facts, status_
 from inferaudit.kube.discovery import check_shape, choose, inference_workloads, label
 from inferaudit.kube.kinds import Kind
 from inferaudit.kube.manifest_text import MAX_BYTES, Located, NoManifest, read_manifests
+from inferaudit.kube.shape import misshapen
 from inferaudit.kube.view import FileView, ManifestObjects, Object, identity, namespace_of
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import ManifestsPlan
@@ -61,6 +62,8 @@ def load_manifests(plan: ManifestsPlan, progress: Callable[[str], None] = lambda
         if kind is None:
             strangers.append(each.object)
             continue
+        if fault := misshapen(kind, each.object):
+            raise UsageError(f"{each.source}: {label(each.object)}: {fault}")
         if kind in k.WORKLOAD_KINDS:
             check_shape(each.object, each.source)
         objects.setdefault(kind, []).append(each.object)

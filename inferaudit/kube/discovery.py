@@ -164,10 +164,18 @@ def check_shape(obj: Mapping[str, Any], where: str) -> None:
             raise UsageError(f"{where}: {label(obj)} is not a valid {obj.get('kind')}: its pod template is malformed")
         for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
             parts = ("env", "envFrom", "ports", "volumeMounts")
-            if not isinstance(container.get("resources") or {}, Mapping) or any(
-                not _is_list(container.get(part)) for part in parts
+            resources = container.get("resources") or {}
+            if (
+                not isinstance(resources, Mapping)
+                or not all(isinstance(resources.get(part) or {}, Mapping) for part in ("requests", "limits"))
+                or not isinstance(container.get("image", ""), (str, type(None)))
+                or not all(_is_list(container.get(part)) for part in parts)
             ):
                 raise UsageError(f"{where}: {label(obj)}: container {container.get('name')} is malformed")
+            for port in container.get("ports") or ():
+                if not isinstance(port.get("containerPort", 0), (int, type(None))):
+                    said = f"containerPort {port['containerPort']!r} is no number"
+                    raise UsageError(f"{where}: {label(obj)}: container {container.get('name')}: {said}")
 
 
 def _templates(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:

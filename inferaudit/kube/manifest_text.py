@@ -80,6 +80,9 @@ def _objects(value: Any, line: int, name: str) -> Iterator[Located]:
     if isinstance(value, tuple):  # an expanded List
         for item, item_line in value:
             yield from _objects(item, item_line, name)
+    elif _is_list(value):  # a List within a List
+        for item, _ in _with_kinds(value, [line] * len(value["items"])):
+            yield from _objects(item, line, name)
     elif isinstance(value, dict) and value.get("kind") and value.get("apiVersion"):
         if not isinstance(value["kind"], str) or not isinstance(value["apiVersion"], str):
             raise UsageError(f"{name}:{line}: apiVersion and kind must be text")
