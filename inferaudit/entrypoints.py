@@ -196,8 +196,10 @@ def _covers(pattern: str, host: str) -> bool:
     return pattern == host or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
-def time_limits(ingresses: Iterable[Object], routes: Iterable[Object]) -> list[TimeLimit]:
-    """Every time limit that an entry sets, or that its controller has when it sets none."""
+def time_limits(
+    ingresses: Iterable[Object], routes: Iterable[Object], policies: Iterable[Object] = ()
+) -> list[TimeLimit]:
+    """Every time limit that an entry or a policy of its gateway sets, or that its controller has where none is set."""
     found = []
     for ingress in ingresses:
         subject, notes = object_subject(ingress), notes_of(ingress)
@@ -215,7 +217,17 @@ def time_limits(ingresses: Iterable[Object], routes: Iterable[Object]) -> list[T
             found.append(TimeLimit(subject, "metadata.annotations", None))
     for route in routes:
         found += _route_limits(route)
-    return found
+    return found + [limit for policy in policies for limit in _policy_limits(policy)]
+
+
+def _policy_limits(policy: Object) -> Iterator[TimeLimit]:
+    """Envoy Gateway's and kgateway's limit for a whole answer; zero switches it off."""
+    for kind, path in (("BackendTrafficPolicy", "timeout.http.requestTimeout"), ("TrafficPolicy", "timeouts.request")):
+        value: Any = policy.get("spec") if policy.get("kind") == kind else None
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value and (seconds := _seconds(value)):
+            yield TimeLimit(object_subject(policy), f"spec.{path}", seconds)
 
 
 def _route_limits(route: Object) -> list[TimeLimit]:

@@ -10,6 +10,7 @@ from inferaudit.units import parse_duration_s
     title="Time limits on the way are longer than the longest answer",
     severity=Severity.MEDIUM,
     needs=("workload.containers", "service.ingresses", "service.routes", "policy"),
+    optional=("service.trafficpolicies",),
     remediation=(
         "Raise the limit that is named above the longest answer, for example `timeouts.request: 300s` or "
         '`proxy-read-timeout: "300"`.'
@@ -37,7 +38,8 @@ def timeouts(snapshot: Snapshot, *, longest_answer_s: float = 0, assumed_s: floa
         needed, source = parse_duration_s(objective), "the objective e2e_p99"
     else:
         needed, source = (assumed_s if generative else 0.0), "assumed for text" if generative else "nothing stated"
-    for limit in time_limits(snapshot.fact("service.ingresses"), snapshot.fact("service.routes")):
+    entries = snapshot.fact("service.ingresses"), snapshot.fact("service.routes")
+    for limit in time_limits(*entries, snapshot.fact_or("service.trafficpolicies", ())):
         seconds = limit.seconds
         seen = Evidence(limit.source, seconds, f">= {needed:g} s ({source})")
         shown = (

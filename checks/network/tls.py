@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
 from inferaudit.engine_args import serving_engines
@@ -41,12 +42,27 @@ def tls(snapshot: Snapshot) -> Iterator[Judgement]:
         elif tls is None:
             cause = ("network-route-resolved", subject)
             yield unknown(subject, "the gateway it attaches to is not in view", seen, cause=cause)
+        elif tls and (bare := _without_certificate(obj)):
+            shown = Evidence("spec.tls[].hosts", [each.get("hosts") for each in obj["spec"]["tls"]], bare)
+            yield failed(subject, f"no certificate is named for {bare}: callers get the controller's own", shown)
         elif tls:
             yield passed(subject, "TLS ends at the entry", seen)
         elif obj.get("kind") == "Service" and _engine_tls(snapshot):
             yield passed(subject, "the server itself speaks TLS", seen)
         else:
             yield failed(subject, "takes requests in clear", seen)
+
+
+def _without_certificate(obj: Mapping[str, Any]) -> str:
+    """The first host of an Ingress that none of its certificates is for; empty where one may be for all."""
+    spec = obj.get("spec") or {}
+    named = [each.get("hosts") or ["*"] for each in spec.get("tls") or ()] if obj.get("kind") == "Ingress" else []
+    covered = {str(host) for hosts in named for host in hosts}
+    for rule in spec.get("rules") or () if covered and "*" not in covered else ():
+        host = str(rule.get("host") or "")
+        if host and not covered & {host, f"*.{host.partition('.')[2]}"}:
+            return host
+    return ""
 
 
 def _engine_tls(snapshot: Snapshot) -> bool:

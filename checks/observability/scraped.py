@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,8 @@ def scraped(snapshot: Snapshot) -> Iterator[Judgement]:
     engines = [engine for _, engine in serving_engines(containers)]
     paths = {e.profile.metrics_path for e in engines if e.known}
     opened = _opened(containers, [engine for engine in engines if engine.known])
-    found = [_at_a_port(scrape, opened) for scrape in found]
+    told = _told(engine for engine in engines if engine.known)
+    found = [_at_a_port(scrape, opened, told) for scrape in found]
     good = [s for s in found if not s.faults and (not paths or s.path in paths or len(found) > 1)]
     seen = Evidence(
         "monitors", [f"{s.subject} {s.path} on {s.port}" for s in found] or None, "one that selects the service"
@@ -93,9 +94,20 @@ def _opened(containers: list[Any], engines: list[Engine]) -> set[int]:
     )
 
 
-def _at_a_port(scrape: Scrape, opened: set[int]) -> Scrape:
-    if scrape.faults or scrape.port is None or not opened or scrape.port in opened:
+def _told(engines: Iterable[Engine]) -> set[int]:
+    """The ports that engines with a server of its own for metrics were told to have it on, whatever is declared."""
+    given = [
+        whole_number(flag_value(engine, "--metrics-port") or "")
+        for engine in engines
+        if engine.profile.ports.get("metrics") != engine.profile.ports.get("http")
+    ]
+    return {number for number in given if number is not None}
+
+
+def _at_a_port(scrape: Scrape, opened: set[int], told: set[int]) -> Scrape:
+    if scrape.faults or scrape.port is None or not opened or scrape.port in (told or opened):
         return scrape
+    opened = told or opened
     return replace(scrape, faults=(f"port {scrape.port}, and the pods open {sorted(opened)}",))
 
 
