@@ -45,9 +45,12 @@ def opens(containers: Iterable[Object], port: int) -> bool:
     fault."""
     own = list(containers)
     declared = {each.get("containerPort") for c in own for each in c.get("ports") or ()}
-    engines = [engine for _, engine in serving_engines(own)]
-    told = {number for e in engines for number in (engine_port(e), *e.profile.ports.values())}
-    return port in declared | told or not declared
+    found = set(declared)
+    for _, engine in serving_engines(own):
+        http = engine.profile.ports.get("http")
+        told = engine_port(engine) or http
+        found |= {told if number == http else number for number in engine.profile.ports.values()} | {told}
+    return port in found or not declared
 
 
 def lets_gateway_in(policies: Iterable[Object], port: int, containers: Iterable[Object]) -> bool:

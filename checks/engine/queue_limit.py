@@ -9,7 +9,7 @@ from inferaudit.entrypoints import rate_limits
     title="The queue has an end",
     severity=Severity.MEDIUM,
     needs=("workload.containers",),
-    optional=("service.configmaps", "service.ingresses", "service.trafficpolicies"),
+    optional=("service.configmaps", "service.ingresses", "service.trafficpolicies", "service.lostbackends"),
     remediation=(
         "Limit the queue, for example `--max-num-queued-reqs=64` (vLLM) or `--max-queued-requests` (SGLang), so "
         "that overload is answered with 503 at once."
@@ -42,4 +42,7 @@ def queue_limit(snapshot: Snapshot) -> Iterator[Judgement]:
             yield passed(subject, f"{engine.title}'s queue has a limit by default ({limit})", seen)
         else:
             snapshot.require_read("service.ingresses", "service.trafficpolicies")  # a limit may stand in front
-            yield failed(subject, f"{engine.title} queues without end", seen)
+            # What leads to no Service limits nothing for this one, though it was meant to.
+            lost = [each.subject for each in snapshot.fact_or("service.lostbackends", ()) if each.found is False]
+            cause = ("network-route-resolved", lost[0]) if lost and not ingresses else None
+            yield failed(subject, f"{engine.title} queues without end", seen, cause=cause)

@@ -77,8 +77,7 @@ class Surroundings:
         return [s for s in self.here(k.SERVICE) if _spec(s).get("selector") and self._matched(_spec(s)["selector"])]
 
     def _matched(self, selector: Mapping[str, Any]) -> bool:
-        """Argo Rollouts narrows its Services to one revision, KubeRay to one cluster, by a label that pods have and
-        their template has not."""
+        """Argo Rollouts and KubeRay narrow Services to a revision or cluster by a label that no template has."""
         own = {ARGO_HASH} | ({_RAY_CLUSTER} if self._is_ray_cluster(selector.get(_RAY_CLUSTER)) else set())
         return matches_labels({key: value for key, value in selector.items() if key not in own}, self.labels)
 
