@@ -91,6 +91,19 @@ def test_a_custom_service_is_unknown_and_costs_at_most_eight_requests() -> None:
     assert len(answers) <= 8
 
 
+def test_tf_serving_is_told_by_its_refusals_and_then_by_its_model() -> None:
+    refused = '{ "error": "Malformed request: GET %s" }'
+    status = '{"model_version_status": [{"version": "3", "state": "AVAILABLE"}, {"version": "2", "state": "END"}]}'
+    answers: list[HttpAnswer] = []
+    while (path := next_probe(answers)) is not None:
+        known = path == "/v1/models/{model}"
+        answers.append(HttpAnswer(path, 200 if known else 400, {}, status if known else refused % path))
+    said = recognise(answers)
+    assert (said.name, said.profile) == ("tf-serving", "tf-serving")
+    assert said.confidence > 0.9
+    assert len(answers) <= 3
+
+
 def test_an_openai_server_that_names_nobody_is_unknown_with_generic_knowledge() -> None:
     body = '{"object":"list","data":[{"id":"tiny","owned_by":"x"}]}'
     said = recognise([HttpAnswer("/v1/models", 200, {}, body)])
