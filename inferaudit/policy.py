@@ -38,9 +38,11 @@ def _checked(parse: Any) -> BeforeValidator:
         if value is None:
             return None
         try:
-            parse(value)
+            number = parse(value)
         except UsageError as error:
             raise ValueError(str(error)) from error
+        if number <= 0:
+            raise ValueError(f"{str(value)!r} is out of bounds: above 0 is wanted")
         return str(value)
 
     return BeforeValidator(validate)

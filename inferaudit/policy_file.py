@@ -15,6 +15,7 @@ from inferaudit.errors import PolicyError
 _MAX_BYTES = 1 << 20
 _MOST_FAULTS = 10  # told at once: a template that nobody filled in has dozens
 _LONGEST_INPUT = 40
+_MOST_VALUES = 100_000  # with every alias written out: a file of some lines can stand for more than memory holds
 _WORDS = {
     "model_type": "a mapping is wanted, for example {key: value}",
     "dict_type": "a mapping is wanted, for example {key: value}",
@@ -64,6 +65,8 @@ def read_model(path: Path, model: type[Model], what: str, advice: str = "") -> M
         return model()
     if not isinstance(data, dict):
         raise PolicyError(f"{path}:1: a {what} is a mapping of keys such as {', '.join(list(model.model_fields)[:3])}")
+    if _size(root, {}) > _MOST_VALUES:
+        raise PolicyError(f"{path}: its aliases make more than {_MOST_VALUES:,} values, or one holds itself")
     faults = list(_twice(root, "", set()))
     try:
         read = model.model_validate(data)
@@ -111,6 +114,18 @@ def _text(path: Path, what: str, advice: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: not UTF-8 text (byte {error.start})") from error
+
+
+def _size(node: yaml.Node | None, known: dict[int, float]) -> float:
+    """How many values `node` is with its aliases written out; endless where one holds itself."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # until it is counted: whoever meets it below itself is endless
+        pairs = isinstance(node, yaml.MappingNode)
+        inner = [each for pair in node.value for each in pair] if pairs else node.value
+        known[id(node)] = 1 + sum(_size(each, known) for each in inner)
+    return known[id(node)]
 
 
 def _twice(node: yaml.Node | None, above: str, seen: set[int]) -> Iterator[tuple[int, str]]:

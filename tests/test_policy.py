@@ -80,6 +80,17 @@ def test_an_empty_file_is_an_empty_policy(tmp_path: Path) -> None:
             ":1: load.workers: a whole number is wanted, not 'many'; or Input should be 'auto'",
         ),
         ("service: {}\n---\nservice: {}\n", ":2: not valid YAML: expected a single document"),
+        ("load: {rate: 0/s}\n", ":1: load.rate: '0/s' is out of bounds"),
+        ("kpis: &k {a: *k}\n", "or one holds itself"),
+        (
+            "kpis: {a: &a [1], b: &b [*a, *a]"
+            + "".join(f", {c}: &{c} [{'*b, ' * 400}]" for c in "c")
+            + "}\n"
+            + "risks: {r: {x: ["
+            + "*c, " * 200
+            + "]}}\n",
+            "aliases make more than 100,000 values",
+        ),
         ("a: [\n", "not valid YAML"),
         ("a: !!python/object:os.system {}\n", "not valid YAML"),
     ],
