@@ -29,7 +29,7 @@ def route_resolved(snapshot: Snapshot) -> Iterator[Judgement]:
     all missing is taken for the service's where nothing else leads to it, or where a name in it is like one of ours.
     """
     services = {name_of(s): s for s in snapshot.fact("service.services")}
-    lost = snapshot.fact("service.lostbackends") if snapshot.error("service.lostbackends") is None else []
+    lost = snapshot.fact_or("service.lostbackends", [])
     own = {object_subject(obj): obj for name in ("service.ingresses", "service.routes") for obj in snapshot.fact(name)}
     for subject, obj in own.items():
         wrong = [f"{each.kind} {each.name} does not exist" for each in lost if each.subject == subject and _gone(each)]
@@ -62,7 +62,7 @@ def _strays(
     snapshot: Snapshot, lost: Sequence[LostBackend], services: Iterable[str], *, alone: bool
 ) -> Iterator[Judgement]:
     """Routes of the namespace that lead to none of the Services, for what they name is not there."""
-    workload = snapshot.fact("workload") if snapshot.error("workload") is None else None
+    workload = snapshot.fact_or("workload", None)
     ours = [*services, *([workload.name] if workload else [])]
     # Without a Service of the workload there is nothing that a route could lead to.
     cause = ("network-service", workload.subject) if workload and not services else None
