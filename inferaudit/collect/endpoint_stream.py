@@ -19,7 +19,8 @@ class Events:
 
     def __init__(self, framing: str) -> None:
         self._sse = framing == "sse"
-        self._buffer = b""
+        self._parts: list[bytes] = []  # of a line that has not ended
+        self._size = 0
         self._data: list[str] = []
         self._begun = self._after_cr = False
         self.wrong: str | None = None
@@ -32,21 +33,26 @@ class Events:
         if not chunk:
             return
         self._after_cr = chunk.endswith(b"\r")
-        lines = (self._buffer + chunk).splitlines(keepends=True)  # bytes: LF, CR and CRLF only
-        self._buffer = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
-        if len(self._buffer) > _MAX_LINE:
-            self.wrong = "a line longer than 16 MiB"
-            self._buffer = b""
-        for raw in lines:
-            yield from self._line(raw.rstrip(b"\r\n"))
+        for piece in chunk.splitlines(keepends=True):  # bytes: LF, CR and CRLF only
+            self._parts.append(piece)
+            self._size += len(piece)
+            if piece.endswith((b"\n", b"\r")):
+                yield from self._line(self._taken().rstrip(b"\r\n"))
+            elif self._size > _MAX_LINE:
+                self.wrong = "a line longer than 16 MiB"
+                self._taken()
 
     def rest(self) -> Iterator[str]:
         """The event that the end of the stream completes, where the last blank line is missing."""
-        if self._buffer.strip():
-            yield from self._line(self._buffer)
-            self._buffer = b""
+        if (last := self._taken()).strip():
+            yield from self._line(last)
         if self._data:
             yield from self._line(b"")
+
+    def _taken(self) -> bytes:
+        line = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return line
 
     def _line(self, raw: bytes) -> Iterator[str]:
         try:
