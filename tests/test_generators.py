@@ -486,7 +486,7 @@ def test_the_attestations_that_a_report_waits_for(tmp_path: Path) -> None:
     }  # fmt: skip
     checklist = {"id": "operations", "title": "Operations", "items": [row]}
     data = {"schema": "inferaudit.report/v1", "collected_at": "2026-01-01T00:00:00Z", "checklists": [checklist]}
-    report.write_text(json.dumps(data))
+    report.write_text(json.dumps({**data, "verdict": "INCOMPLETE", "findings": []}))
     run = generate("attestation", report, "--valid-days", 30, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     (entry,) = yaml.safe_load(run.stdout)["attestations"]
