@@ -188,7 +188,7 @@ PROTOCOLS: dict[str, Protocol] = {
             stream_default=False,
         ),
         Protocol("ollama", "/api/chat", _ollama, answers.ollama_event, answers.ollama_event, framing="ndjson"),
-        Protocol("llamacpp", "/completion", _llamacpp, answers.llamacpp_event, answers.llamacpp_event),
+        Protocol("llama.cpp", "/completion", _llamacpp, answers.llamacpp_event, answers.llamacpp_event),
         Protocol(
             "custom",
             "",
@@ -203,5 +203,5 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
     )
 }
-ALIASES = {"llama.cpp": "llamacpp", "openai": "openai-chat", "kserve-v1": "tf-serving", "kserve-v2": "oip-v2"}
+ALIASES = {"llamacpp": "llama.cpp", "openai": "openai-chat", "kserve-v1": "tf-serving", "kserve-v2": "oip-v2"}
 PROTOCOLS |= {alias: PROTOCOLS[name] for alias, name in ALIASES.items()}

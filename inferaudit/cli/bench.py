@@ -33,7 +33,7 @@ def bench(
         typer.Option(
             help="openai-chat (the default), openai-completions, openai-embeddings, openai-rerank, oip-v2, "
             "oip-v2-binary, oip-v2-grpc (that of grpc://), tgi, tei, tf-serving, tf-serving-grpc, torchserve, "
-            "ollama, llamacpp, triton-generate, custom.",
+            "ollama, llama.cpp, triton-generate, custom.",
             rich_help_panel=REQUEST,
         ),
     ] = "",

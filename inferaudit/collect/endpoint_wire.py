@@ -71,6 +71,7 @@ WIRES: dict[str, Wire] = {
 }
 # The same questions and answers, carried in another way.
 WIRES |= {"oip-v2-binary": WIRES["oip-v2"], "oip-v2-grpc": WIRES["oip-v2"], "tf-serving-grpc": WIRES["tf-serving"]}
+WIRES["llamacpp"] = WIRES["llama.cpp"]
 
 
 def body_for(api: str, model: str, *, stream: bool, prompt: str = PROMPT, tokens: int = TOKENS) -> Json:
