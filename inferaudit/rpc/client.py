@@ -221,11 +221,10 @@ def _speaks_http1(host: str, port: int, *, tls: bool) -> bool:
 
 def _shakes_hands(host: str, port: int) -> bool:
     try:
-        with (
-            socket.create_connection((host, port), timeout=_PEEK_S) as sock,
-            _trusting().wrap_socket(sock, server_hostname=host),
-        ):
-            return True
+        with socket.create_connection((host, port), timeout=_PEEK_S) as sock:
+            sock.getpeername()  # of a connection that was reset already, wrap_socket would lose the descriptor
+            with _trusting().wrap_socket(sock, server_hostname=host):
+                return True
     except OSError:
         return False
 
