@@ -5,6 +5,7 @@ A failure is a word (the benchmark's error classes) and one line, never an excep
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
@@ -220,13 +221,17 @@ def _speaks_http1(host: str, port: int, *, tls: bool) -> bool:
 
 
 def _shakes_hands(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=_PEEK_S) as sock:
-            sock.getpeername()  # of a connection that was reset already, wrap_socket would lose the descriptor
-            with _trusting().wrap_socket(sock, server_hostname=host):
+    # Wrapped before it is connected: a reset that comes while Python wraps it would cost the descriptor.
+    with contextlib.suppress(OSError):
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with (
+                contextlib.suppress(OSError),
+                _trusting().wrap_socket(socket.socket(family), server_hostname=host) as sock,
+            ):
+                sock.settimeout(_PEEK_S)
+                sock.connect(address)
                 return True
-    except OSError:
-        return False
+    return False
 
 
 def _trusting(protocol: str = "h2") -> ssl.SSLContext:
