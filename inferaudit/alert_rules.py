@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -127,9 +128,11 @@ def alerts_about(snapshot: Snapshot, namespace: str) -> list[Alert]:
 
 def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
     """What the alert watches of the service in `namespace`; empty for one that names other namespaces only."""
-    expr = alert.expr
-    if not _is_about(alert, namespace):
-        return frozenset()
+    return _watched(alert.expr, alert.name) if _is_about(alert, namespace) else frozenset()
+
+
+@lru_cache(4096)  # a dozen checks ask the same of every rule
+def _watched(expr: str, name: str) -> frozenset[Concern]:
     found: set[Concern] = {
         concern  # type: ignore[misc]
         for concern, pattern in _EXPRESSIONS.items()
@@ -142,11 +145,11 @@ def concerns(alert: Alert, namespace: str) -> frozenset[Concern]:
     short = ratio and _SUCCESSES.search(expr) and _SHORTFALL.search(expr)
     if short or (re.search(_ERRORS, expr) and (ratio or re.search(_RATES, expr))):
         found.add("errors")
-    if re.search(_STALE, expr) and re.search(_STALE_OF, expr + alert.name, re.IGNORECASE):
+    if re.search(_STALE, expr) and re.search(_STALE_OF, expr + name, re.IGNORECASE):
         found.add("staleness")
-    if "errors" in found and ratio and (re.search(r"burn", expr + alert.name, re.IGNORECASE) or "14.4" in expr):
+    if "errors" in found and ratio and (re.search(r"burn", expr + name, re.IGNORECASE) or "14.4" in expr):
         found.add("burn_rate")
-    compared = " offset " in expr or re.search("traffic", alert.name, re.IGNORECASE)
+    compared = " offset " in expr or re.search("traffic", name, re.IGNORECASE)
     if re.search(_RATES, expr) and "errors" not in found and compared:
         found.add("traffic")
     return frozenset(found)

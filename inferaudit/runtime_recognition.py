@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -83,8 +84,11 @@ def recognise_container(
     image: str, command: Sequence[str] = (), args: Sequence[str] = (), env: Iterable[str] = ()
 ) -> Recognition:
     """The runtime in a container, from its image, command line and the names of its environment variables."""
-    line = " ".join((*command, *args))
-    names = set(env)
+    return _in_container(image, " ".join((*command, *args)), frozenset(env))
+
+
+@lru_cache(256)  # fifty checks ask the same of the one or two containers that serve
+def _in_container(image: str, line: str, names: frozenset[str]) -> Recognition:
     found = {}
     for name, entry in runtimes().items():
         evidence, doubt = [], 1.0
