@@ -116,18 +116,16 @@ def _in_view(draft: _Draft, scope: Sequence[Scope]) -> _Draft:
     """In the scope `manifests` what files do not hold, or cannot, is no open question: the audit is of these files."""
     files_alone = Scope.MANIFESTS in scope and Scope.CLUSTER not in scope
     error = draft.blinded_by
-    spec = fact_specs().get(draft.judgement.key)
-    live = spec is not None and spec.live and spec.scope is Scope.CLUSTER
-    unseen = (FactErrorKind.OUT_OF_VIEW, *((FactErrorKind.NO_TARGET,) if live else ()))
+    unseen = (FactErrorKind.OUT_OF_VIEW, *((FactErrorKind.NO_TARGET,) if _only_live(draft.judgement.key) else ()))
     if files_alone and error and error.kind in unseen:
         return _Draft(draft.check, not_applicable(None, f"not in these files: {error.reason}"))
-    if files_alone and error and error.kind is FactErrorKind.NO_TARGET and _only_live(draft.judgement.key):
-        return _Draft(draft.check, not_applicable(None, f"outside the scope, which is manifests: {error.reason}"))
     return draft
 
 
 def _only_live(name: str) -> bool:
-    return fact_specs()[name].live and fact_specs()[name].scope is Scope.CLUSTER
+    """Whether a fact is one that only a live cluster has; no other key is."""
+    spec = fact_specs().get(name)
+    return spec is not None and spec.live and spec.scope is Scope.CLUSTER
 
 
 def _unfinished(snapshot: Snapshot) -> frozenset[str]:

@@ -61,11 +61,11 @@ def _stage(stage: Mapping[str, Any]) -> list[str]:
 def _whole(section: Mapping[str, Any]) -> list[str]:
     tokens, client = section["tokens"], section["client"]
     lag = client.get("lag_ms")
+    given, made = ("-" if tokens[side] is None else tokens[side] for side in ("input", "output"))
     lines = [
         f"first request {_number(section['first_request_ms'])} ms; clock: {section['clock']}"
         + ("" if lag is None else f", read {_number(lag['p50'])} ms late at the median, {_number(lag['p99'])} at P99"),
-        f"tokens: {tokens['input']} in, {tokens['output']} out ({tokens['source'] or 'not reported'}); "
-        f"seed {section['seed']}",
+        f"tokens: {given} in, {made} out ({tokens['source'] or 'not reported'}); seed {section['seed']}",
     ]
     knee = section["knee"]
     if knee is not None:
