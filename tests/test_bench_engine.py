@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support import groundtruth
@@ -117,19 +117,31 @@ def test_merging_is_exact_in_any_order() -> None:
     assert from_npz(to_npz(merged)).columns["end_ns"] == merged.columns["end_ns"]
 
 
-def test_a_dead_worker_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in the middle: the others' requests are kept, and the result says what is missing."""
-    run_stage = Pool.run_stage
+@pytest.mark.parametrize("moment", ["before the start", "in the middle"])
+def test_a_dead_worker_is_reported(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Killed: the others' requests are kept, and the result says what is missing. By what happens, not by a clock."""
+    ask_all, run_stage = Pool._ask_all, Pool.run_stage
 
-    def killing(self: Pool, place: int, stage: StagePlan, stop: Any, order: Any) -> Any:
-        timer = threading.Timer(0.5, self._processes[1].kill)
-        timer.start()
-        try:
-            return run_stage(self, place, stage, stop, order)
-        finally:
-            timer.cancel()
+    def kill(pool: Pool) -> None:
+        pool._processes[1].kill()
+        pool._processes[1].join()
 
-    monkeypatch.setattr(Pool, "run_stage", killing)
+    def killed_when_ready(self: Pool, question: Any, outcome: Any) -> list[int]:
+        ready = ask_all(self, question, outcome)
+        kill(self)
+        return ready
+
+    def killed_at_the_first_beat(self: Pool, place: int, stage: StagePlan, stop: Any, order: Any) -> Any:
+        def asked(worker: int, beat: Any) -> str | None:
+            kill(self)
+            return cast("str | None", order(worker, beat))
+
+        return run_stage(self, place, stage, stop, asked)
+
+    if moment == "before the start":
+        monkeypatch.setattr(Pool, "_ask_all", killed_when_ready)
+    else:
+        monkeypatch.setattr(Pool, "run_stage", killed_at_the_first_beat)
     with groundtruth.start("plain", delay_us=1_000) as server:
         outcome = load(server.url, StagePlan("sustained", concurrency=4, duration_s=3), workers=2, stream=False)
     found = section(outcome)

@@ -132,7 +132,7 @@ class Pool:
             try:
                 pipe.send(message)
             except OSError:
-                self._lose(worker, outcome, "is gone")
+                self._lose(worker, outcome, "died")  # a pipe nobody reads: told here before its end was read
 
     def _receive(self, worker: int, outcome: Outcome) -> Any:
         pipe = self._pipes.get(worker)
