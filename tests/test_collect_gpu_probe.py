@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -271,14 +270,12 @@ def test_who_may_not_create_pods_is_told_what_to_grant(gpu_service: ControlPlane
     proposal = replace(
         proposed(gpu_service), kubernetes=plan(gpu_service, gpu_service.kubeconfig_for("auditor-full", "audit"))
     )
-    started = time.monotonic()
     result = run_probe(proposal)
     error = result.facts["nvml.gpus"].error
     assert error is not None
     assert (error.kind, error.verb, error.resource) == (FactErrorKind.DENIED, "create", "pods")
     assert "grant create" in error.remedy
     assert result.left_behind == []
-    assert time.monotonic() - started < 20
 
 
 @cluster

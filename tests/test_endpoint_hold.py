@@ -50,16 +50,25 @@ def after(seconds: float, answer: bytes) -> Any:
 
 
 def test_both_are_borne_side_by_side_to_the_end() -> None:
-    with served(after(5.0, b"")) as server:
-        began = time.monotonic()
-        found = held(server)
-        assert time.monotonic() - began < 4.0
+    beside: list[bool] = []
+
+    def never() -> bytes:
+        until = time.monotonic() + 20
+        while not server.awaited and time.monotonic() < until:
+            time.sleep(0.01)
+        beside.append(server.awaited > 0)
+        time.sleep(30)
+        return b""
+
+    with served(never) as server:
+        found = held(server, seconds=3.0)
         heads = [head for head in server.heads if "inferaudit" in head]
         bodies = [body for body in server.bodies if LONG in body]
+    assert beside == [True]
     assert set(found) == {"slow_body", "long_answer"}
     for each in found.values():
         assert (each.ended, each.status) == ("held", None)
-        assert 1.4 <= each.after_s <= 2.5
+        assert each.after_s >= 2.9
         assert KEY not in repr(each)
     assert all(f"Bearer {KEY}" in head for head in heads if "POST" in head)
     (body,) = bodies
@@ -79,9 +88,10 @@ def test_both_are_borne_side_by_side_to_the_end() -> None:
 )
 def test_how_a_long_answer_ended_and_when(answer: bytes, ended: str, status: int | None) -> None:
     with served(after(0.5, answer)) as server:
-        found = held(server)["long_answer"]
+        server.body_timeout_s = 0.5
+        found = held(server, seconds=15.0)["long_answer"]
     assert (found.ended, found.status) == (ended, status)
-    assert 0.4 <= found.after_s <= 1.4
+    assert 0.4 <= found.after_s < 15.0
 
 
 @pytest.mark.parametrize(
@@ -97,9 +107,9 @@ def test_how_half_a_body_was_let_go(answer: bytes, ended: str, status: int | Non
     """The server waits half a second for the rest of a body, as gateways wait a minute."""
     with served(after(0, CHAT(b""))) as server:
         server.body_timeout_s, server.on_body_timeout = 0.5, answer
-        found = held(server)["slow_body"]
+        found = held(server, seconds=15.0)["slow_body"]
     assert (found.ended, found.status) == (ended, status)
-    assert 0.4 <= found.after_s <= 1.4
+    assert 0.4 <= found.after_s < 15.0
     assert re.fullmatch(r"\d+ of \d+ bytes of a body, then nothing", found.sent)
 
 

@@ -37,6 +37,7 @@ class Replay:
     def __init__(self, answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None) -> None:
         self.answers = dict(answers)
         self.body_timeout_s = 30.0
+        self.awaited = 0  # bodies that are being waited for now
         self.on_body_timeout = b""
         self.seen: list[str] = []
         self.heads: list[str] = []
@@ -91,11 +92,14 @@ class Replay:
         lines = head.decode("latin-1").split("\r\n")
         length = next((int(x.split(":")[1]) for x in lines if x.lower().startswith("content-length:")), 0)
         connection.settimeout(self.body_timeout_s)
+        self.awaited += 1
         try:
             body = rfile.read(length) if length else b""  # type: ignore[attr-defined]
         except TimeoutError:
             wfile.write(self.on_body_timeout)  # type: ignore[attr-defined]
             return False
+        finally:
+            self.awaited -= 1
         connection.settimeout(30)
         key = " ".join(lines[0].split(" ")[:2])
         self.seen.append(key)
