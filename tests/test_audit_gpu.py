@@ -70,7 +70,9 @@ def test_readings_come_from_a_process_of_their_own(tmp_path: Path) -> None:
         nvml_in_process(tmp_path, script(gpu(0), gpu(1, lost_after=40), **{"event.0": "79 1"})) as calls,
         GpuWatch() as watch,
     ):
-        time.sleep(1.0)
+        until = time.monotonic() + 60
+        while calls.read_text().count("nvmlDeviceGetUtilizationRates") < 20 and time.monotonic() < until:
+            time.sleep(0.05)
     samples, xids = watch.facts()
     assert "nvmlDeviceGetUtilizationRates" in calls.read_text()
     assert samples.value.uuids[1] in samples.value.ended
