@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import json
 import threading
@@ -227,6 +228,19 @@ def test_what_may_pass_is_tried_again(server: Server, code: int) -> None:
     answers = iter([status(code, "busy", **{"Retry-After": "0"}), page(0)])
     server.on(PODS, lambda _: next(answers))
     assert read_pods(server) == ["p0", "p1"]
+
+
+def test_pages_come_compressed_and_half_of_one_is_an_error(server: Server) -> None:
+    def compressed(cut: int | None) -> Answer:
+        code, headers, body = page(0, "")
+        return code, {**headers, "Content-Encoding": "gzip"}, gzip.compress(body)[:cut]
+
+    server.on(PODS, compressed(None))
+    assert read_pods(server) == ["p0", "p1"]
+    for broken in (compressed(-20), (200, {"Content-Encoding": "gzip"}, b"{}")):
+        server.on(PODS, broken)
+        with pytest.raises(ApiError):
+            read_pods(server)
 
 
 def test_patience_ends(server: Server) -> None:
