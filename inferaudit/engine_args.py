@@ -180,6 +180,14 @@ def engine_port(engine: Engine) -> int | None:
     return next((number for number in given if number is not None), None)
 
 
+def other_ports(engine: Engine) -> set[int]:
+    """Ports that it was told to open beside: every flag and variable whose name ends in ``port``."""
+    flags = {word.partition("=")[0] for word in engine.words if re.match(r"--[\w-]*port(=|$)", word)}
+    texts = [flag_value(engine, flag) for flag in flags - {*_PORT_FLAGS}]
+    texts += [value for name, value in engine.env.items() if name.endswith("_PORT") and name not in _PORT_VARIABLES]
+    return {number for text in texts if (number := whole_number(text or "")) is not None}
+
+
 def grpc_port(engine: Engine) -> int | None:
     """The port it was told to serve gRPC on, else the runtime's own; None where it has none or is not recognised."""
     setting = engine.profile.grpc_port

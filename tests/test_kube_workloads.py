@@ -146,6 +146,15 @@ def test_which_container_serves(containers: list[dict[str, Any]], serving: str) 
     assert [c["name"] for c in found if c["serving"]] == [serving]
 
 
+def test_a_leader_and_a_worker_may_call_their_containers_the_same() -> None:
+    template = {"spec": {"containers": [{"name": "server", "image": "lmsysorg/sglang:v0.5.5"}]}}
+    spec = {"leaderWorkerTemplate": {"size": 2, "leaderTemplate": template, "workerTemplate": template}}
+    group = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "spec": spec}
+    found = containers_of(normalise({**group, "metadata": {"name": "big", "namespace": "ml"}}))
+    whose = "leaderworkerset.leaderworkerset.x-k8s.io/ml/big/server"
+    assert [each["subject"] for each in found] == [whose, f"{whose}@worker"]
+
+
 def test_roles_of_init_containers() -> None:
     obj = workload()
     obj["spec"]["template"]["spec"]["initContainers"] = [

@@ -2,7 +2,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.engine_args import engine_port, serving_engines
+from inferaudit.engine_args import engine_port, other_ports, serving_engines
 from inferaudit.entrypoints import port_behind
 from inferaudit.probe_timing import port_number, read_probe
 from inferaudit.subjects import object_subject
@@ -67,7 +67,7 @@ def _shut(
         asked = {port_number(container, probe.port) for probe in probes if probe and probe.port is not None}
         for port in container.get("ports") or ():
             number = port.get("containerPort")
-            if number != told:
+            if number != told and number not in other_ports(engine):
                 shut[number] = ("probes-port", container["subject"]) if number in asked else None
     others = {p.get("containerPort") for c in containers if not c["serving"] for p in c.get("ports") or ()}
     return {number: cause for number, cause in shut.items() if number not in others}

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
+from inferaudit.engine_args import serving_engines
 from inferaudit.pod_state import measured_start_s
 from inferaudit.probe_timing import startup_budget as budget_of
 
@@ -22,13 +23,12 @@ def startup_budget(
     """A start that takes longer than its probe allows is killed and begins again, for ever.
 
     A cold node that pulls image and weights is slower than the nodes that were measured, hence the margin. Where no
-    start was seen, a GPU workload is held to five minutes, which models of several gigabytes take.
+    start was seen, a GPU workload is held to five minutes, which models of several gigabytes take; a server of
+    embeddings, whose models are small, is not.
     """
     workload = snapshot.fact("workload")
     pods = snapshot.fact_or("workload.pods", [])
-    for container in snapshot.fact("workload.containers"):
-        if not container["serving"]:
-            continue
+    for container, engine in serving_engines(snapshot.fact("workload.containers")):
         subject, found = container["subject"], budget_of(container)
         if found is None:
             yield passed(
@@ -46,11 +46,12 @@ def startup_budget(
                 yield passed(subject, f"{budget} s for a start that took {took:g} s", seen)
             continue
         snapshot.require_read("workload.pods")
-        needed = minimum_gpu_s if workload.uses_gpu else minimum_s
+        large = workload.uses_gpu and engine.profile.kind != "embeddings"
+        needed = minimum_gpu_s if large else minimum_s
         seen = Evidence(f"{probe} budget, s", budget, f">= {needed} while no start was measured")
         if budget >= needed:
             yield passed(subject, f"{budget} s; no start was measured", seen)
-        elif workload.uses_gpu:
+        elif large:
             yield failed(subject, f"{budget} s to load a model onto a GPU; no start was measured", seen)
         else:
             yield unknown(subject, f"{budget} s may or may not do: no start was measured", seen)

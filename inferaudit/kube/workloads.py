@@ -97,6 +97,16 @@ def worker_templates(obj: Mapping[str, Any]) -> list[Object]:
     return []
 
 
+def _part_names(obj: Mapping[str, Any]) -> list[str]:
+    """What the templates of :func:`worker_templates` are called: ``worker``, Ray's ``head`` or its group's name."""
+    if obj.get("kind") == k.LEADER_WORKER_SET.name:
+        return ["worker"]
+    groups = (
+        _ray_groups((obj.get("spec") or {}).get("rayClusterConfig") or {}) if obj.get("kind") == "RayService" else []
+    )
+    return [str(group.get("groupName") or "head") for group in groups[1:]]
+
+
 def _ray_groups(cluster: Mapping[str, Any]) -> list[Object]:
     """The groups of a Ray cluster, the serving one first: a head without GPUs leaves the models to its workers."""
     head = cluster.get("headGroupSpec") or {}
@@ -226,19 +236,25 @@ def _devices(spec: Mapping[str, Any]) -> int:
 
 
 def containers_of(workload: Workload, claims: ClaimCounts | None = None) -> list[Object]:
-    """The containers as facts: the API's own fields plus `subject`, `role`, `serving` and `gpus`."""
+    """The containers as facts: the API's own fields plus `subject`, `role`, `serving` and `gpus`.
+
+    One of another template that has the name of one before it is told apart by its part: ``…/chat/server@worker``.
+    """
     found: list[Object] = []
     templates = [workload.template, *worker_templates(workload.object)]
-    for number, template in enumerate(templates):
+    taken: set[str] = set()
+    for number, (template, part) in enumerate(zip(templates, ["", *_part_names(workload.object)], strict=False)):
         spec = template.get("spec") or {}
         serving = _serving_names(template) if number == 0 else frozenset()
         for container, role in _with_roles(spec):
             name = str(container.get("name", ""))
+            shown = name if name not in taken else f"{name}@{part}"
+            taken.add(shown)
             is_server = role != "init" and name in serving
             found.append(
                 {
                     **container,
-                    "subject": f"{workload.subject}/{name}",
+                    "subject": f"{workload.subject}/{shown}",
                     "role": "server" if is_server else role,
                     "serving": is_server,
                     "gpus": sum(container_gpus(container, spec, claims or {}).values()),
