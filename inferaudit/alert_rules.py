@@ -109,6 +109,15 @@ def loaded_alerts(rules: Iterable[Any]) -> list[Alert]:
     ]
 
 
+def recorded_names(snapshot: Snapshot) -> frozenset[str]:
+    """The metrics that recording rules write, as far as rules are in view."""
+    names = [r.name for r in snapshot.fact_or("prometheus.rules", ()) if r.kind in ("recording", "record")]
+    for obj in snapshot.fact_or("service.rules", ()):
+        for group in (obj.get("spec") or {}).get("groups") or ():
+            names += [str(rule["record"]) for rule in group.get("rules") or () if rule.get("record")]
+    return frozenset(names)
+
+
 def known_alerts(snapshot: Snapshot) -> list[Alert]:
     """The alerts of ``service.rules`` and ``prometheus.rules``; either may be missing, and when both are, it raises."""
     found = []

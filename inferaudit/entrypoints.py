@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferaudit.errors import UsageError
+from inferaudit.model import Snapshot
 from inferaudit.probe_timing import port_number
 from inferaudit.subjects import object_subject
 from inferaudit.units import parse_duration_s
@@ -71,6 +72,14 @@ class TimeLimit:
 def notes_of(obj: Object) -> Mapping[str, str]:
     """An object's annotations."""
     return (obj.get("metadata") or {}).get("annotations") or {}
+
+
+def entries_of(snapshot: Snapshot) -> tuple[list[Object], list[Object]]:
+    """The Ingresses and the routes to the service, those to a router in front of it included."""
+    ingresses, routes = [*snapshot.fact("service.ingresses")], [*snapshot.fact("service.routes")]
+    for entry in snapshot.fact_or("service.fronts", ()):
+        (ingresses if entry.get("kind") == "Ingress" else routes).append(entry)
+    return ingresses, routes
 
 
 def ingress_class(ingress: Object) -> str:
@@ -161,6 +170,46 @@ def _listener_tls(parent: Object, gateways: Sequence[Object]) -> bool | None:
     section = parent.get("sectionName")
     used = [each for each in listeners if section is None or each.get("name") == section]
     return all(each.get("protocol") in ("HTTPS", "TLS") for each in used) if used else None
+
+
+def hosts_by_secret(
+    ingresses: Iterable[Object], routes: Iterable[Object], gateways: Iterable[Object]
+) -> Iterator[tuple[list[tuple[str, str]], str]]:
+    """Each host that requests come for, with the Secrets (namespace, name) whose certificates are served to it.
+
+    Of a Gateway they are the hosts of the routes that attach to its listeners, or the listeners' own.
+    """
+    for ingress in ingresses:
+        spec, (home, _) = ingress.get("spec") or {}, _named(ingress)
+        parts = spec.get("tls") or ()
+        for tls in parts:
+            alone = [rule.get("host") for rule in spec.get("rules") or ()] if len(parts) == 1 else []
+            for host in (tls.get("hosts") or alone) if tls.get("secretName") else ():
+                if host:
+                    yield [(home, str(tls["secretName"]))], str(host).lower()
+    routes = list(routes)
+    for gateway in gateways:
+        home, name = _named(gateway)
+        for listener in (gateway.get("spec") or {}).get("listeners") or ():
+            refs = (listener.get("tls") or {}).get("certificateRefs") or ()
+            secrets = [(str(ref.get("namespace") or home), str(ref.get("name"))) for ref in refs]
+            for host in sorted(_hosts_on(listener, routes, (home, name))) if secrets else ():
+                yield secrets, host.lower()
+
+
+def _hosts_on(listener: Object, routes: Iterable[Object], gateway: tuple[Any, Any]) -> set[str]:
+    """The hosts of the routes on a listener; that of the listener where a route has none of its own."""
+    own = listener.get("hostname")
+    found: set[str] = set()
+    for route in routes:
+        spec, (home, _) = route.get("spec") or {}, _named(route)
+        for parent in spec.get("parentRefs") or ():
+            if (parent.get("namespace") or home, parent.get("name")) != gateway:
+                continue
+            if parent.get("sectionName") in (None, listener.get("name")):
+                hosts = spec.get("hostnames") or [own]
+                found |= {str(own if own and _covers(str(h), own) else h) for h in hosts if h and _share_host(own, [h])}
+    return found
 
 
 def attachment_faults(route: Object, gateways: Sequence[Object]) -> Iterator[str]:

@@ -243,6 +243,7 @@ class Runtime(_Strict, frozen=True):
 
     `inference_routes` all run the model: each must want credentials. `metrics_delay_s` is how long the metrics page may
     lag behind what was served. `lists` is what the list of models holds: those served, or those downloaded.
+    `other_metrics` are exported too and of no concern here: a rule may read them.
     """
 
     title: str
@@ -270,6 +271,7 @@ class Runtime(_Strict, frozen=True):
     admin: list[AdminRoute] = msgspec.field(default_factory=list)
     inference_routes: list[str] = msgspec.field(default_factory=list)
     metrics: dict[MetricConcept, list[MetricName]] = msgspec.field(default_factory=dict)
+    other_metrics: list[str] = msgspec.field(default_factory=list)
     settings: dict[SettingConcept, Setting] = msgspec.field(default_factory=dict)
     notes: list[str] = msgspec.field(default_factory=list)
 

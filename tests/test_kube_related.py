@@ -8,8 +8,9 @@ import pytest
 
 from inferaudit.catalog import load_catalog
 from inferaudit.kube import kinds as k
+from inferaudit.kube.access import access, roles
 from inferaudit.kube.assemble import service_facts, status_facts
-from inferaudit.kube.backends import lost_backends
+from inferaudit.kube.backends import lost_backends, lost_rules
 from inferaudit.kube.existence import named_secrets
 from inferaudit.kube.related import Surroundings
 from inferaudit.kube.view import FileView, OverlayView, StoredView, UnreadError, name_of
@@ -208,7 +209,7 @@ def test_roles_of_the_account_and_of_every_account() -> None:
         obj(k.ROLE, "r"),
         obj(k.CLUSTER_ROLE, "admin"),
     )
-    assert named(found.roles) == ["ours", "r", "implied", "r", "everyone", "admin", "group"]
+    assert named(roles(found)) == ["ours", "r", "implied", "r", "everyone", "admin", "group"]
 
 
 def test_access_of_strangers_and_of_pods_without_an_account() -> None:
@@ -224,7 +225,7 @@ def test_access_of_strangers_and_of_pods_without_an_account() -> None:
         given("named-so", "User", "default"),
         {**obj(k.CLUSTER_ROLE, "cluster-admin"), "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]},
     )
-    assert named(found.access) == ["anonymous", "unauthenticated", "default"]
+    assert named(access(found)) == ["anonymous", "unauthenticated", "default"]
     facts = service_facts(found.view, found.workload, lambda name: name in ("workload", "service.access"))
     seen = Snapshot("", Target(), facts)
     check = load_catalog().checks["security-changers"]
@@ -385,6 +386,78 @@ def test_a_backend_that_files_may_not_hold() -> None:
     hidden.lists[k.SERVICE, "ml"] = FactError(refused, "may not list services")
     with pytest.raises(UnreadError, match="may not list"):
         lost_backends(Surroundings(hidden, normalise(DEPLOYMENT)))
+
+
+def test_rules_of_the_mesh_for_hosts_that_nobody_has() -> None:
+    hosts = ["chat", "chta", "chta.ml", "chta.ml.svc.cluster.local", "*.ml.svc.cluster.local", "api.example.com", "far"]
+    rules = [obj(k.DESTINATION_RULE, f"rule-{i}", {"host": host}) for i, host in enumerate(hosts)]
+    entry = obj(k.SERVICE_ENTRY, "outside", {"hosts": ["far"]})
+    found = lost_rules(around(*rules, entry))
+    assert [(each.name, each.found) for each in found] == [("chta", False), ("chta.ml.svc.cluster.local", False)]
+    elsewhere = obj(k.DESTINATION_RULE, "elsewhere", {"host": "chat.other.svc.cluster.local"})
+    assert [each.found for each in lost_rules(around(elsewhere, dump=True))] == [False]
+    assert [each.found for each in lost_rules(around(elsewhere, dump=False))] == [None]
+
+
+def router(name: str, image: str, *args: str, maps: str = "") -> list[dict[str, Any]]:
+    """A Deployment, its Service, an Ingress to it and a ConfigMap for it."""
+    volumes = [{"name": "config", "configMap": {"name": name}}] if maps else []
+    pod = {"containers": [{"name": "router", "image": image, "args": list(args)}], "volumes": volumes}
+    template = {"metadata": {"labels": {"app": name}}, "spec": pod}
+    return [
+        obj(k.DEPLOYMENT, name, {"template": template}),
+        obj(k.SERVICE, name, {"selector": {"app": name}}),
+        obj(k.INGRESS, name, rules(name)),
+        obj(k.CONFIG_MAP, name, data={"config": maps}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "args", "maps"),
+    [
+        ("lmcache/lmstack-router:v0.1.6", ["--static-backends", "http://chat:8000,http://big.ml.svc:8000"], ""),
+        ("lmcache/lmstack-router:v0.1.6", ["--service-discovery=k8s", "--k8s-label-selector", "app=chat"], ""),
+        (
+            "ghcr.io/berriai/litellm:v1.80",
+            ["--config", "/app/config.yaml"],
+            "api_base: http://chat.ml.svc.cluster.local/v1",
+        ),
+        ("nginx:1.29", [], "upstream llm { server chat:8000; keepalive 32; }"),
+    ],
+)
+def test_entries_to_a_router_in_front_of_the_service(image: str, args: list[str], maps: str) -> None:
+    found = around(*router("front", image, *args, maps=maps))
+    assert named(found.fronts) == ["front"]
+    assert found.ingresses == []
+
+
+@pytest.mark.parametrize(
+    ("image", "args"),
+    [
+        ("lmcache/lmstack-router:v0.1.6", ["--static-backends", "http://chat-v2:8000", "--model", "chat"]),
+        ("lmcache/lmstack-router:v0.1.6", ["--static-backends", "http://chat.other.svc:8000"]),
+        ("lmcache/lmstack-router:v0.1.6", ["--k8s-label-selector", "app=other"]),
+        ("ghcr.io/open-webui/open-webui:0.6", ["--api", "http://chat:8000"]),
+    ],
+)
+def test_entries_to_what_is_no_router_to_the_service(image: str, args: list[str]) -> None:
+    assert around(*router("front", image, *args)).fronts == []
+
+
+def test_the_gateway_and_the_policies_of_a_route_to_a_router_are_the_services_too() -> None:
+    route = obj(
+        k.HTTP_ROUTE, "way", {"parentRefs": [{"name": "door"}], "rules": [{"backendRefs": [{"name": "front"}]}]}
+    )
+    policy = obj(k.TRAFFIC_POLICIES[0], "limits", {"targetRef": {"kind": "HTTPRoute", "name": "way"}})
+    found = around(*router("front", "nginx:1.29", "http://chat"), route, obj(k.GATEWAY, "door"), policy)
+    assert named(found.fronts) == ["front", "way"]
+    assert (named(found.gateways), named(found.traffic_policies)) == (["door"], ["limits"])
+
+
+def test_policies_of_other_makers_are_those_of_the_namespace_and_of_the_cluster() -> None:
+    calico, cilium = (k.VENDOR_NETWORK_POLICIES[i] for i in (2, 1))
+    policies = [obj(calico, "ours"), obj(calico, "theirs", namespace="other"), obj(cilium, "all")]
+    assert {name_of(each) for each in around(*policies).vendor_network_policies} == {"ours", "all"}
 
 
 def test_a_route_to_another_namespace_is_not_ours() -> None:

@@ -12,6 +12,7 @@ from inferaudit.api import (
     passed,
     unknown,
 )
+from inferaudit.entrypoints import entries_of
 from inferaudit.resilience import retries_of
 from inferaudit.subjects import object_subject
 
@@ -20,7 +21,7 @@ from inferaudit.subjects import object_subject
     title="Retries cannot become a storm",
     severity=Severity.MEDIUM,
     needs=("service.routes", "service.ingresses"),
-    optional=("service.trafficpolicies", "service.rollouts"),
+    optional=("service.trafficpolicies", "service.rollouts", "service.fronts"),
     remediation=(
         "Retry once, and only what never reached a server (`attempts: 1`, `retryOn: connect-failure,refused-stream`), "
         "or bound the retries that run at once (`connectionPool.http.maxRetries`, `circuitBreaker.maxParallelRetries`)."
@@ -38,7 +39,7 @@ def retries(snapshot: Snapshot, *, most: int = 3) -> Iterator[Judgement]:
     policies = snapshot.fact_or("service.trafficpolicies", [])
     rollouts = snapshot.fact_or("service.rollouts", [])
     rules = [obj for obj in rollouts if obj.get("kind") == "DestinationRule"]
-    ingresses, routes = snapshot.fact("service.ingresses"), snapshot.fact("service.routes")
+    ingresses, routes = entries_of(snapshot)
     meshed = {object_subject(route) for route in routes if route.get("kind") == "VirtualService"}
     found = retries_of(ingresses, routes, policies, rules)
     said, sure = [], False

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 from inferaudit.engine_args import is_generative, serving_engines
-from inferaudit.entrypoints import time_limits
+from inferaudit.entrypoints import entries_of, time_limits
 from inferaudit.units import parse_duration_s
 
 
@@ -10,7 +10,7 @@ from inferaudit.units import parse_duration_s
     title="Time limits on the way are longer than the longest answer",
     severity=Severity.MEDIUM,
     needs=("workload.containers", "service.ingresses", "service.routes", "policy"),
-    optional=("service.trafficpolicies",),
+    optional=("service.trafficpolicies", "service.fronts"),
     remediation=(
         "Raise the limit that is named above the longest answer, for example `timeouts.request: 300s` or "
         '`proxy-read-timeout: "300"`.'
@@ -25,7 +25,7 @@ def timeouts(snapshot: Snapshot, *, longest_answer_s: float = 0, assumed_s: floa
 
     The longest answer is the parameter, else the objective e2e_p99 of the policy, else a minute for servers that
     generate text. A limit between two reads is renewed by each token of a stream, and counts for the wait for the
-    first.
+    first. The way may lead over a router of the namespace; its own limits are not in view.
     """
     containers = snapshot.fact("workload.containers")
     policy = snapshot.fact("policy")
@@ -38,8 +38,7 @@ def timeouts(snapshot: Snapshot, *, longest_answer_s: float = 0, assumed_s: floa
         needed, source = parse_duration_s(objective), "the objective e2e_p99"
     else:
         needed, source = (assumed_s if generative else 0.0), "assumed for text" if generative else "nothing stated"
-    entries = snapshot.fact("service.ingresses"), snapshot.fact("service.routes")
-    for limit in time_limits(*entries, snapshot.fact_or("service.trafficpolicies", ())):
+    for limit in time_limits(*entries_of(snapshot), snapshot.fact_or("service.trafficpolicies", ())):
         seconds = limit.seconds
         seen = Evidence(limit.source, seconds, f">= {needed:g} s ({source})")
         shown = (

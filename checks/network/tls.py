@@ -3,7 +3,7 @@ from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed, unknown
 from inferaudit.engine_args import serving_engines
-from inferaudit.entrypoints import exposed_services, is_internal, tls_of
+from inferaudit.entrypoints import entries_of, exposed_services, is_internal, tls_of
 from inferaudit.subjects import object_subject
 
 
@@ -11,7 +11,7 @@ from inferaudit.subjects import object_subject
     title="Traffic from outside is encrypted",
     severity=Severity.HIGH,
     needs=("service.services", "service.ingresses", "service.routes", "service.gateways"),
-    optional=("workload.containers", "service.configmaps"),
+    optional=("workload.containers", "service.configmaps", "service.fronts"),
     remediation=(
         "Terminate TLS at the gateway: an HTTPS listener with a certificate, `spec.tls` of the Ingress, or the "
         "load balancer's certificate."
@@ -24,14 +24,15 @@ from inferaudit.subjects import object_subject
 def tls(snapshot: Snapshot) -> Iterator[Judgement]:
     """Prompts, answers and keys go through networks that others run.
 
-    A listener without TLS beside one with it still takes them in clear.
+    A listener without TLS beside one with it still takes them in clear. Judged are also the entries to a router of the
+    namespace that passes requests on.
     """
     gateways = snapshot.fact("service.gateways")
-    services, ingresses = snapshot.fact("service.services"), snapshot.fact("service.ingresses")
+    services, (ingresses, routes) = snapshot.fact("service.services"), entries_of(snapshot)
     outside = [s for s in exposed_services(services) if not is_internal(s)]
-    if not outside and not ingresses and not snapshot.fact("service.routes"):
+    if not outside and not ingresses and not routes:
         yield not_applicable(None, "no Ingress, route or load balancer leads in from outside")
-    for obj in (*ingresses, *snapshot.fact("service.routes"), *outside):
+    for obj in (*ingresses, *routes, *outside):
         subject, tls = object_subject(obj), tls_of(obj, gateways)
         seen = Evidence("TLS", tls, True)
         internal = obj.get("kind") == "VirtualService" and set((obj.get("spec") or {}).get("gateways") or ["mesh"]) == {

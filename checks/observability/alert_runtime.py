@@ -1,9 +1,9 @@
 from collections.abc import Iterator
 
-from inferaudit.alert_rules import alerts_about
+from inferaudit.alert_rules import alerts_about, known_alerts, recorded_names
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
 from inferaudit.engine_args import serving_engines
-from inferaudit.metric_owners import exports_known, foreign_metrics, owned_metrics
+from inferaudit.metric_owners import exports_known, foreign_metrics, misspelt_metrics, owned_metrics
 
 
 @check(
@@ -16,15 +16,22 @@ from inferaudit.metric_owners import exports_known, foreign_metrics, owned_metri
 )
 def alert_runtime(snapshot: Snapshot) -> Iterator[Judgement]:
     """When a service moves to another runtime its alerts stay behind: valid, healthy, and over metrics that nobody
-    exports any more.
+    exports any more. So is one whose metric is misspelt.
 
     Judged are alerts that name the service's namespace, or lie in it, and read what one known runtime alone exports.
     """
     workload = snapshot.fact("workload")
     maps = snapshot.fact_or("service.configmaps", ())
     engines = [engine for _, engine in serving_engines(snapshot.fact("workload.containers"), maps)]
+    recorded = recorded_names(snapshot)
     alerts = [a for a in alerts_about(snapshot, workload.namespace) if _names(a.subject, a.expr, workload.namespace)]
     judged = False
+    # What a misspelt metric watches cannot be told from it.
+    for alert in (a for a in known_alerts(snapshot) if _names(a.subject, a.expr, workload.namespace)):
+        for name, meant in misspelt_metrics(alert.expr, engines, recorded).items():
+            judged = True
+            text = f"{alert.name} reads {name}, which nobody is known to export: {meant} is meant"
+            yield failed(alert.subject, text, Evidence(alert.path, name, meant), key=f"{alert.path} {name}")
     for alert in alerts if exports_known(engines) else ():
         known, foreign = owned_metrics(alert.expr), foreign_metrics(alert.expr, engines)
         if not known:

@@ -12,13 +12,14 @@ from inferaudit.collect.kube_client import ApiError, connect
 from inferaudit.collect.kube_reader import Reader, discover, version
 from inferaudit.facts.kubernetes import FACTS
 from inferaudit.kube import kinds as k
+from inferaudit.kube.access import access, bindings, role_of
 from inferaudit.kube.assemble import describe, hosts_of, provide, service_facts, status_facts
 from inferaudit.kube.discovery import SeveralWorkloads, choose, inference_workloads, label, parse_name
 from inferaudit.kube.existence import named_secrets
 from inferaudit.kube.kinds import Kind
 from inferaudit.kube.nodes import serving_nodes
 from inferaudit.kube.references import walk
-from inferaudit.kube.related import Surroundings, role_of
+from inferaudit.kube.related import Surroundings
 from inferaudit.kube.types import Node
 from inferaudit.kube.view import (
     ManifestObjects,
@@ -52,6 +53,7 @@ _IN_NAMESPACE: tuple[Kind, ...] = (
     k.SCALED_OBJECT,
     k.PDB,
     k.NETWORK_POLICY,
+    *(kind for kind in k.VENDOR_NETWORK_POLICIES if kind.namespaced),
     k.CLAIM,
     k.VOLUME_SNAPSHOT,
     k.DASHBOARD_MAP,
@@ -59,6 +61,7 @@ _IN_NAMESPACE: tuple[Kind, ...] = (
     k.ROLE_BINDING,
     k.CANARY,
     k.DESTINATION_RULE,
+    k.SERVICE_ENTRY,
     k.ANALYSIS_TEMPLATE,
     k.METRIC_TEMPLATE,
     k.RESOURCE_QUOTA,
@@ -83,6 +86,7 @@ _EVERYWHERE: dict[str, tuple[Kind, ...]] = {
     "service.backups": (k.BACKUP_SCHEDULE, k.BACKUP),
     "service.daemonsets": (k.DAEMON_SET,),
     "service.dashboards": (k.GRAFANA_DASHBOARD,),
+    "service.vendornetworkpolicies": tuple(kind for kind in k.VENDOR_NETWORK_POLICIES if not kind.namespaced),
     "cluster.platform": k.PLATFORM_DEPLOYMENTS,
 }
 _BY_NODE = ("cluster.nodes", "cluster.node_pods")
@@ -261,7 +265,7 @@ def _named(around: Surroundings) -> list[Found]:
     ]
     found += [(e.kind, e.namespace, e.name) for e in walk(around.workload) if e.kind != k.SECRET]
     found += _seen(around.gateway_names)
-    for binding in (*_seen(lambda: around.bindings), *_seen(lambda: around.access)):
+    for binding in (*_seen(lambda: bindings(around)), *_seen(lambda: access(around))):
         kind, name = role_of(binding)
         found.append((kind, namespace_of(binding), name))
     return found

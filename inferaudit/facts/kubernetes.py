@@ -91,10 +91,22 @@ FACTS = (
         *_list(*_ROUTES),
     ),
     _given(
+        "service.fronts",
+        Objects,
+        "Ingresses and routes to routers of the namespace that pass requests on to those Services",
+        *_list(k.INGRESS, *_ROUTES, k.DEPLOYMENT, k.STATEFUL_SET, k.DAEMON_SET),
+    ),
+    _given(
         "service.lostbackends",
         list[LostBackend],
         "Services and InferencePools that an Ingress or route of the namespace leads to and that do not exist",
         *_list(k.INGRESS, *_ROUTES),
+    ),
+    _given(
+        "service.lostrules",
+        list[LostBackend],
+        "hosts of the namespace's DestinationRules that are no Service and no ServiceEntry",
+        *_list(k.DESTINATION_RULE, k.SERVICE_ENTRY, k.SERVICE),
     ),
     _given(
         "service.gateways",
@@ -124,6 +136,12 @@ FACTS = (
     ),
     _given("service.pdbs", Objects, "PodDisruptionBudgets over the workload's pods", *_list(k.PDB)),
     _given("service.networkpolicies", Objects, "NetworkPolicies over the workload's pods", *_list(k.NETWORK_POLICY)),
+    _given(
+        "service.vendornetworkpolicies",
+        Objects,
+        "network policies of Cilium, Calico and administrators: of the namespace and of the whole cluster",
+        *_list(*k.VENDOR_NETWORK_POLICIES),
+    ),
     _given(
         "service.configmaps",
         Objects,

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from inferaudit.kube import access
 from inferaudit.kube import kinds as k
-from inferaudit.kube.backends import lost_backends
+from inferaudit.kube.backends import lost_backends, lost_rules
 from inferaudit.kube.discovery import neighbours
 from inferaudit.kube.existence import references, secrets
 from inferaudit.kube.nodes import (
@@ -222,7 +223,9 @@ _GIVEN: dict[str, Provider] = {
     "service.services": lambda s: s.services,
     "service.ingresses": lambda s: s.ingresses,
     "service.routes": lambda s: s.routes,
+    "service.fronts": lambda s: s.fronts,
     "service.lostbackends": lost_backends,
+    "service.lostrules": lost_rules,
     "service.gateways": lambda s: s.gateways,
     "service.inferencepools": lambda s: s.pools,
     "service.trafficpolicies": lambda s: s.traffic_policies,
@@ -230,13 +233,14 @@ _GIVEN: dict[str, Provider] = {
     "service.strayautoscalers": lambda s: s.stray_autoscalers,
     "service.pdbs": lambda s: s.pdbs,
     "service.networkpolicies": lambda s: s.network_policies,
+    "service.vendornetworkpolicies": lambda s: s.vendor_network_policies,
     "service.configmaps": _config_maps,
     "service.secrets": secrets,
     "service.externalsecrets": lambda s: s.here(k.EXTERNAL_SECRET, k.SECRET_PROVIDER_CLASS),
     "service.claims": _claims,
     "service.serviceaccount": lambda s: s.view.get(k.SERVICE_ACCOUNT, s.namespace, s.service_account_name),
-    "service.roles": lambda s: s.roles,
-    "service.access": lambda s: s.with_roles(s.access),
+    "service.roles": access.roles,
+    "service.access": lambda s: access.with_roles(s, access.access(s)),
     "service.monitors": lambda s: s.monitors,
     "service.rules": lambda s: s.everywhere(k.PROMETHEUS_RULE),
     "service.rollouts": lambda s: s.rollouts,

@@ -36,9 +36,37 @@ def lost_backends(around: Surroundings) -> list[LostBackend]:
     return list(found.values())
 
 
-def _look(around: Surroundings, kind: Kind, name: str) -> tuple[bool | None, str]:
+def lost_rules(around: Surroundings) -> list[LostBackend]:
+    """DestinationRules of the namespace whose host is the name of a Service that does not exist, or may not."""
+    found = []
+    for rule in around.here(k.DESTINATION_RULE):
+        host = str((rule.get("spec") or {}).get("host") or "")
+        name, *rest = host.split(".")
+        if "*" in host or rest[1:] not in ([], ["svc"], ["svc", "cluster", "local"]) or len(rest) == 1:
+            continue  # a wildcard, a host of the outside, or two words, which may be either
+        there, reason = _look(around, k.SERVICE, name, rest[0] if rest else "")
+        if not there and host not in _entered(around):
+            lost = LostBackend(
+                subject=object_subject(rule), path="spec.host", kind="Service", name=host, found=there, reason=reason
+            )
+            found.append(lost)
+    return found
+
+
+def _entered(around: Surroundings) -> set[str]:
+    """The hosts that ServiceEntries make known."""
     try:
-        return around.view.get(kind, around.namespace, name) is not None, ""
+        entries = around.here(k.SERVICE_ENTRY)
+    except UnreadError as unread:
+        if unread.error.kind is not FactErrorKind.OUT_OF_VIEW:
+            raise
+        return set()
+    return {str(host) for entry in entries for host in (entry.get("spec") or {}).get("hosts") or ()}
+
+
+def _look(around: Surroundings, kind: Kind, name: str, namespace: str = "") -> tuple[bool | None, str]:
+    try:
+        return around.view.get(kind, namespace or around.namespace, name) is not None, ""
     except UnreadError as unread:
         if unread.error.kind is not FactErrorKind.OUT_OF_VIEW:
             raise

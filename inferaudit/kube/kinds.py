@@ -93,6 +93,7 @@ GATEWAY = Kind("Gateway", "gateway.networking.k8s.io", "gateways")
 VIRTUAL_SERVICE = Kind("VirtualService", "networking.istio.io", "virtualservices")
 ISTIO_GATEWAY = Kind("Gateway", "networking.istio.io", "gateways")
 DESTINATION_RULE = Kind("DestinationRule", "networking.istio.io", "destinationrules")
+SERVICE_ENTRY = Kind("ServiceEntry", "networking.istio.io", "serviceentries")
 INFERENCE_POOL = Kind("InferencePool", "inference.networking.k8s.io", "inferencepools")
 ENVOY_BACKEND = Kind("Backend", "gateway.envoyproxy.io", "backends")
 
@@ -111,6 +112,19 @@ TRAFFIC_POLICIES = (
     Kind("Middleware", "traefik.io", "middlewares"),
     Kind("KongPlugin", "configuration.konghq.com", "kongplugins"),
     Kind("BackendTLSPolicy", "gateway.networking.k8s.io", "backendtlspolicies"),
+)
+
+# What lets through what a NetworkPolicy does not, or the reverse.
+VENDOR_NETWORK_POLICIES = (
+    Kind("CiliumNetworkPolicy", "cilium.io", "ciliumnetworkpolicies"),
+    Kind("CiliumClusterwideNetworkPolicy", "cilium.io", "ciliumclusterwidenetworkpolicies", namespaced=False),
+    Kind("NetworkPolicy", "crd.projectcalico.org", "networkpolicies"),
+    Kind("NetworkPolicy", "projectcalico.org", "networkpolicies"),
+    Kind("GlobalNetworkPolicy", "crd.projectcalico.org", "globalnetworkpolicies", namespaced=False),
+    Kind("GlobalNetworkPolicy", "projectcalico.org", "globalnetworkpolicies", namespaced=False),
+    Kind("AdminNetworkPolicy", "policy.networking.k8s.io", "adminnetworkpolicies", namespaced=False),
+    Kind("BaselineAdminNetworkPolicy", "policy.networking.k8s.io", "baselineadminnetworkpolicies", namespaced=False),
+    Kind("ClusterNetworkPolicy", "policy.networking.k8s.io", "clusternetworkpolicies", namespaced=False),
 )
 
 ROLLOUT = Kind("Rollout", "argoproj.io", "rollouts")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from inferaudit.kube import kinds as k
 from inferaudit.kube.attachment import Target, pod_labels_of, targets_of
+from inferaudit.kube.entries import ingress_backends, passes_on, virtual_hosts
 from inferaudit.kube.kinds import Kind
+from inferaudit.kube.references import walk
 from inferaudit.kube.selectors import matches_labels, selects
 from inferaudit.kube.types import Workload
 from inferaudit.kube.view import Object, UnreadError, View, metadata, name_of, namespace_of
-from inferaudit.kube.workloads import template_labels
+from inferaudit.kube.workloads import normalise, pod_template, template_labels
 from inferaudit.model import FactErrorKind
 
-_GROUPS_OF_ALL = ("system:serviceaccounts", "system:authenticated")
-_STRANGERS = ("system:unauthenticated", "system:anonymous")
 _GROUP = "leaderworkerset.sigs.k8s.io"
 ARGO_HASH = "rollouts-pod-template-hash"
 _RAY_CLUSTER = "ray.io/cluster"
@@ -45,7 +45,7 @@ class Surroundings:
             own = {"ray.io/serve": "true", "ray.io/node-type": "worker" if self.workload.gpus_per_pod else "head"}
         return {**template_labels(self.workload.template), **own}
 
-    def _gather(self, *asked: tuple[Kind, str | None]) -> list[Object]:
+    def gather(self, *asked: tuple[Kind, str | None]) -> list[Object]:
         """All objects of several kinds that answer one question together.
 
         Files that show one of the kinds answer for the others; files that show none leave it open.
@@ -65,11 +65,11 @@ class Surroundings:
 
     def here(self, *kinds: Kind) -> list[Object]:
         """All objects of these kinds in the namespace."""
-        return self._gather(*((kind, self.namespace) for kind in kinds))
+        return self.gather(*((kind, self.namespace) for kind in kinds))
 
     def everywhere(self, *kinds: Kind) -> list[Object]:
         """All objects of these kinds."""
-        return self._gather(*((kind, None) for kind in kinds))
+        return self.gather(*((kind, None) for kind in kinds))
 
     @cached_property
     def services(self) -> list[Object]:
@@ -90,7 +90,10 @@ class Surroundings:
 
     @property
     def ingresses(self) -> list[Object]:
-        return [i for i in self.here(k.INGRESS) if self._service_names & set(ingress_backends(i))]
+        return self._ingresses_to(self._service_names)
+
+    def _ingresses_to(self, services: frozenset[str]) -> list[Object]:
+        return [i for i in self.here(k.INGRESS) if services & set(ingress_backends(i))]
 
     @cached_property
     def pools(self) -> list[Object]:
@@ -118,36 +121,68 @@ class Surroundings:
     @property
     def dashboards(self) -> list[Object]:
         """Dashboards of the namespace by label, and GrafanaDashboards of any, for a board names its services itself."""
-        return self._gather((k.DASHBOARD_MAP, self.namespace), (k.GRAFANA_DASHBOARD, None))
+        return self.gather((k.DASHBOARD_MAP, self.namespace), (k.GRAFANA_DASHBOARD, None))
 
     @cached_property
     def routes(self) -> list[Object]:
+        return self._routes_to(self._service_names)
+
+    def _routes_to(self, services: frozenset[str]) -> list[Object]:
         found = []
         for route in self.here(*k.ENTRY_KINDS):
             if route.get("kind") == k.VIRTUAL_SERVICE.name:
-                ours = self._is_host(virtual_hosts(route))
+                ours = self._is_host(virtual_hosts(route), services)
             else:
                 rules = _spec(route).get("rules") or ()
-                ours = any(self._is_backend(ref) for rule in rules for ref in rule.get("backendRefs") or ())
+                ours = any(self._is_backend(ref, services) for rule in rules for ref in rule.get("backendRefs") or ())
             if ours and route.get("kind") != k.INGRESS.name:
                 found.append(route)
         return found
 
-    def _is_backend(self, ref: Mapping[str, Any]) -> bool:
+    def _is_backend(self, ref: Mapping[str, Any], services: frozenset[str]) -> bool:
         """A backendRef to one of the Services, or to a pool; pools are looked at only where a route names one."""
         if (ref.get("namespace") or self.namespace) != self.namespace:
             return False
         if ref.get("kind") == k.INFERENCE_POOL.name:
             return any(name_of(pool) == ref.get("name") for pool in self.pools)
-        return ref.get("name") in self._service_names
+        return ref.get("name") in services
 
-    def _is_host(self, hosts: Iterable[str]) -> bool:
+    def _is_host(self, hosts: Iterable[str], services: frozenset[str]) -> bool:
         """``chat``, ``chat.ns`` and ``chat.ns.svc.cluster.local`` are one Service."""
         for host in hosts:
             name, _, rest = str(host).partition(".")
-            if name in self._service_names and rest.partition(".")[0] in ("", self.namespace):
+            if name in services and rest.partition(".")[0] in ("", self.namespace):
                 return True
         return False
+
+    @cached_property
+    def fronts(self) -> list[Object]:
+        """Ingresses and routes to the routers of the namespace that pass requests on to the service."""
+        routers = []
+        for obj in self.here(k.DEPLOYMENT, k.STATEFUL_SET, k.DAEMON_SET):
+            named = [each.name for each in walk(normalise(obj)) if each.kind == k.CONFIG_MAP]
+            files = [str(text) for name in named for text in (self._config(name).get("data") or {}).values()]
+            if passes_on(pod_template(obj), files, self._service_names, self.namespace, self.labels):
+                routers.append(template_labels(pod_template(obj)))
+        selectors = [(name_of(s), _spec(s).get("selector")) for s in self.here(k.SERVICE)] if routers else []
+        found = {name for name, wanted in selectors if wanted and any(matches_labels(wanted, own) for own in routers)}
+        names = frozenset(found - self._service_names)
+        ours = [*self.ingresses, *self.routes] if names else []
+        return [o for o in (*self._ingresses_to(names), *self._routes_to(names)) if o not in ours] if names else []
+
+    def _config(self, name: str) -> Object:
+        try:
+            return self.view.get(k.CONFIG_MAP, self.namespace, name) or {}
+        except UnreadError:
+            return {}  # what a router is told elsewhere is not known
+
+    @property
+    def _all_routes(self) -> list[Object]:
+        """Those to the service and those to a router in front of it, as far as these can be seen."""
+        try:
+            return [*self.routes, *(o for o in self.fronts if o.get("kind") != k.INGRESS.name)]
+        except UnreadError:
+            return self.routes
 
     @property
     def gateways(self) -> list[Object]:
@@ -161,7 +196,7 @@ class Surroundings:
     def gateway_names(self) -> list[tuple[Kind, str, str]]:
         """The gateways that the routes attach to: kind, namespace, name."""
         names = []
-        for route in self.routes:
+        for route in self._all_routes:
             names += [
                 (k.GATEWAY, str(ref.get("namespace") or namespace_of(route)), str(ref.get("name")))
                 for ref in _spec(route).get("parentRefs") or ()
@@ -204,7 +239,7 @@ class Surroundings:
             return self.gateways
         if kind == k.INFERENCE_POOL.name:
             return self.pools
-        return [route for route in self.routes if route.get("kind") == kind]
+        return [route for route in self._all_routes if route.get("kind") == kind]
 
     @cached_property
     def _waypoints(self) -> frozenset[str]:
@@ -263,61 +298,14 @@ class Surroundings:
         return [p for p in self.here(k.NETWORK_POLICY) if selects(_spec(p).get("podSelector") or {}, self.labels)]
 
     @property
+    def vendor_network_policies(self) -> list[Object]:
+        """Of the namespace, and those of the whole cluster, which may be about it."""
+        return self.gather(*((kind, self.namespace if kind.namespaced else None) for kind in k.VENDOR_NETWORK_POLICIES))
+
+    @property
     def service_account_name(self) -> str:
         spec = self.workload.template.get("spec") or {}
         return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "default")
-
-    @property
-    def bindings(self) -> list[Object]:
-        """RoleBindings and ClusterRoleBindings that name the ServiceAccount or all accounts, less the API's own."""
-        return [
-            binding
-            for binding in self._gather((k.ROLE_BINDING, self.namespace), (k.CLUSTER_ROLE_BINDING, None))
-            if (metadata(binding).get("labels") or {}).get("kubernetes.io/bootstrapping") != "rbac-defaults"
-            and any(self._is_us(subject, binding) for subject in binding.get("subjects") or ())
-        ]
-
-    def _is_us(self, subject: Mapping[str, Any], binding: Object) -> bool:
-        if subject.get("kind") == "ServiceAccount":
-            namespace = subject.get("namespace") or namespace_of(binding)
-            return subject.get("name") == self.service_account_name and namespace == self.namespace
-        groups = (*_GROUPS_OF_ALL, f"system:serviceaccounts:{self.namespace}")
-        return subject.get("kind") == "Group" and subject.get("name") in groups
-
-    @property
-    def access(self) -> list[Object]:
-        """RoleBindings of the namespace, and the ClusterRoleBindings that name everybody, less the API's own.
-
-        Everybody are also those whom nobody knows, and the account of every pod of the namespace that names none.
-        """
-        everybody = {*_GROUPS_OF_ALL, *_STRANGERS, f"system:serviceaccounts:{self.namespace}"}
-        return [
-            binding
-            for binding in self._gather((k.ROLE_BINDING, self.namespace), (k.CLUSTER_ROLE_BINDING, None))
-            if (metadata(binding).get("labels") or {}).get("kubernetes.io/bootstrapping") != "rbac-defaults"
-            and (
-                binding.get("kind") == k.ROLE_BINDING.name
-                or any(
-                    subject.get("name") in everybody or _is_default(subject, self.namespace)
-                    for subject in binding.get("subjects") or ()
-                )
-            )
-        ]
-
-    @property
-    def roles(self) -> list[Object]:
-        return self.with_roles(self.bindings)
-
-    def with_roles(self, bindings: Iterable[Object]) -> list[Object]:
-        """Bindings, each followed by the role that it grants, where that exists."""
-        found: list[Object] = []
-        for binding in bindings:
-            found.append(binding)
-            kind, name = role_of(binding)
-            role = self.view.get(kind, namespace_of(binding), name)
-            if role is not None:
-                found.append(role)
-        return found
 
     @property
     def monitors(self) -> list[Object]:
@@ -348,7 +336,7 @@ class Surroundings:
                 or self._is_target(spec.get("workloadRef")),
                 k.CANARY.name: self._is_target(spec.get("targetRef")),
                 k.INFERENCE_SERVICE.name: name_of(obj) in above,
-                k.DESTINATION_RULE.name: self._is_host([str(spec.get("host", ""))]),
+                k.DESTINATION_RULE.name: self._is_host([str(spec.get("host", ""))], self._service_names),
             }
             if ours.get(str(obj.get("kind"))):
                 found.append(obj)
@@ -371,30 +359,3 @@ class Surroundings:
 def _spec(obj: Mapping[str, Any], part: str = "spec") -> Mapping[str, Any]:
     found = obj.get(part)
     return found if isinstance(found, Mapping) else {}
-
-
-def _is_default(subject: Mapping[str, Any], namespace: str) -> bool:
-    named = (subject.get("kind"), subject.get("namespace"), subject.get("name"))
-    return named == ("ServiceAccount", namespace, "default")
-
-
-def role_of(binding: Mapping[str, Any]) -> tuple[Kind, str]:
-    """The Role or ClusterRole that a binding grants."""
-    ref = binding.get("roleRef") or {}
-    return (k.CLUSTER_ROLE if ref.get("kind") == "ClusterRole" else k.ROLE), str(ref.get("name") or "")
-
-
-def ingress_backends(ingress: Mapping[str, Any]) -> Iterator[str]:
-    """Names of the Services behind an Ingress."""
-    spec = _spec(ingress)
-    paths = [path for rule in spec.get("rules") or () for path in (rule.get("http") or {}).get("paths") or ()]
-    for backend in (spec.get("defaultBackend"), *(path.get("backend") for path in paths)):
-        yield str(((backend or {}).get("service") or {}).get("name") or "")
-
-
-def virtual_hosts(virtual_service: Mapping[str, Any]) -> Iterator[str]:
-    """Hosts that an Istio VirtualService routes to."""
-    for protocol in ("http", "tcp", "tls"):
-        for rule in _spec(virtual_service).get(protocol) or ():
-            for route in rule.get("route") or ():
-                yield str((route.get("destination") or {}).get("host") or "")
