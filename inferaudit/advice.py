@@ -13,6 +13,7 @@ from inferaudit.advice_basis import Advice, Case, Figure, stage_in_flight, unkno
 from inferaudit.advice_capacity import cold_start, quantisation
 from inferaudit.model import Snapshot
 from inferaudit.policy import Policy
+from inferaudit.units import plain
 
 BATCH_FROM_MS = 60_000.0  # an answer that may take a minute can wait in a queue
 STREAM_FROM_MS = 1_000.0  # a longer silence is felt by the person who waits
@@ -65,7 +66,8 @@ def runtime_fit(case: Case) -> Advice:
     if batching in _UNBATCHED and at_once is not None and at_once >= PARALLEL:
         basis.append(Figure("limit", PARALLEL, "requests in flight", "rule"))
         text = (
-            f"{name} has {batching} batching, and {at_once:.3g} requests were in flight on average: {unfit or suits}."
+            f"{name} has {batching} batching, and {plain(at_once, 3)} requests were in flight on average: "
+            f"{unfit or suits}."
         )
         return Advice(id, title, "change", f"{text} An engine that batches serves them together.",
                       tuple(basis))  # fmt: skip
@@ -105,16 +107,18 @@ def batch_or_real_time(case: Case) -> Advice:
         basis += [Figure("rate within objectives", knee["rate"], "1/s", "benchmark.knee.rate"),
                   Figure("highest rate reached", most, "1/s", "benchmark.knee.probes[].achieved")]  # fmt: skip
         share = knee["rate"] / max(most, knee["rate"])
-        gain = f" Without objectives the same GPUs reach {most:.3g} instead of {knee['rate']:.3g} requests/s: "
+        rates = f"{plain(most, 3)} instead of {plain(knee['rate'], 3)} requests/s"
+        gain = f" Without objectives the same GPUs reach {rates}: "
         gain += f"an answer of a batch would cost {share:.0%} of one in real time."
     else:
         gain = " What a batch would gain is not known: no knee was measured (--load full)."
     if tightest.target >= BATCH_FROM_MS:
-        text = f"Every answer may take {tightest.target / 1000:.3g} s: a queue and a batch job suit, off the peak."
+        text = (
+            f"Every answer may take {plain(tightest.target / 1000, 3)} s: a queue and a batch job suit, off the peak."
+        )
         return Advice(id, title, "change", text + gain, tuple(basis))
-    text = (
-        f"{tightest.dimension} allows {tightest.target:.4g} ms: somebody waits for the answer, so serve in real time."
-    )
+    allowed = f"{tightest.dimension} allows {plain(tightest.target)} ms"
+    text = f"{allowed}: somebody waits for the answer, so serve in real time."
     return Advice(id, title, "keep", text + gain, tuple(basis))
 
 
@@ -130,17 +134,17 @@ def transport(case: Case) -> Advice:
     if streamed and first is not None:
         basis.append(Figure("first token, P50", first, "ms", "benchmark.ttft_ms.p50"))
         text = (
-            f"Streaming over SSE shows the first token after {first:.4g} ms instead of the answer after {whole:.4g} ms."
+            f"Streaming over SSE shows the first token after {plain(first)} ms instead of the answer after "
+            f"{plain(whole)} ms."
         )
         return Advice(id, title, "keep", text, tuple(basis))
     if api in _STREAMING:
         basis.append(Figure("limit", STREAM_FROM_MS, "ms", "rule"))
         if whole >= STREAM_FROM_MS:
-            text = (
-                f"Users wait {whole:.4g} ms in silence; the API can stream (SSE), which shows the first token at once."
-            )
+            wait = f"Users wait {plain(whole)} ms in silence"
+            text = f"{wait}; the API can stream (SSE), which shows the first token at once."
             return Advice(id, title, "change", text, tuple(basis))
-        text = f"A whole answer takes {whole:.4g} ms: plain HTTP does, a stream would gain little."
+        text = f"A whole answer takes {plain(whole)} ms: plain HTTP does, a stream would gain little."
         return Advice(id, title, "keep", text, tuple(basis))
     return _connections(case, id, title, whole, basis)
 
@@ -195,7 +199,8 @@ def batching(case: Case) -> Advice:
         if (size := engine.number("batch_size")) is not None:
             basis.append(Figure("configured batch", size, None, str(container.get("subject") or "workload.containers")))
     said = (
-        f"From {few:.3g} to {many:.3g} requests in flight the rate rises {gain:.3g}-fold ({slow:.3g} to {fast:.3g}/s)"
+        f"From {plain(few, 3)} to {plain(many, 3)} requests in flight the rate rises {plain(gain, 3)}-fold "
+        f"({plain(slow, 3)} to {plain(fast, 3)}/s)"
     )
     if gain < NO_GAIN:
         text = f"{said}: nothing is served together. Switch batching on, or raise its limit."

@@ -6,7 +6,6 @@ does not load, or an id that exists twice, stops the run: never fewer checks tha
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 from collections.abc import Iterable, Mapping
@@ -15,12 +14,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from inferaudit.checklists import Checklist, load_checklist
+from inferaudit.checklists import Checklist, all_items, load_checklist
 from inferaudit.errors import CatalogError, UsageError
 from inferaudit.facts import fact_specs
 from inferaudit.model import Check
+from inferaudit.near_words import suggest
 from inferaudit.resources import resource_folder
-from inferaudit.yaml_text import file_text
+from inferaudit.yaml_text import file_text, place
 
 ENTRY_POINT_GROUP = "inferaudit.checks"
 
@@ -55,12 +55,6 @@ class Catalog:
         return tuple(check for check in chosen if not any(_named(check, w) for w in skip))
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean …?)``, or nothing where no known word is near."""
-    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
-
-
 def load_catalog(folders: Iterable[Path] = ()) -> Catalog:
     """Built-ins, plug-ins and `folders`, all through the same loader."""
     roots = [resource_folder("checks"), *_plugin_folders()]
@@ -90,7 +84,12 @@ def load_catalog(folders: Iterable[Path] = ()) -> Catalog:
         missing = [(item.id, name) for item in checklist.items for name in item.checks if name not in checks]
         for row, name in missing[:1]:
             hint = suggest(name, checks)
-            raise CatalogError(f"{origins[checklist.id]}: {row}: no check is called {name!r}{hint}")
+            at = place(str(origins[checklist.id]), file_text(origins[checklist.id]), name)
+            raise CatalogError(f"{at}: {row}: no check is called {name!r}{hint}")
+        try:
+            all_items(checklist, checklists)
+        except CatalogError as error:
+            raise CatalogError(f"{origins[checklist.id]}: {error}") from None
     return Catalog(dict(sorted(checks.items())), dict(sorted(checklists.items())), f"sha256:{total.hexdigest()}")
 
 
@@ -125,7 +124,8 @@ def _load_check(root: Path, path: Path) -> Check:
     check = _python_check(path, check_id) if path.suffix == ".py" else _yaml_check(path)
     unknown = [name for name in (*check.needs, *check.optional) if name not in fact_specs()]
     if unknown:
-        raise CatalogError(f"{path}: no fact is called {unknown[0]!r}{suggest(unknown[0], fact_specs())}")
+        at = str(path) if path.suffix == ".py" else place(str(path), file_text(path), unknown[0])
+        raise CatalogError(f"{at}: no fact is called {unknown[0]!r}{suggest(unknown[0], fact_specs())}")
     if not check.needs:
         raise CatalogError(f"{path}: a check needs at least one fact")
     return replace(check, id=check_id, group=group, origin=str(path.relative_to(root)))

@@ -15,7 +15,7 @@ import yaml
 
 from inferaudit.errors import CatalogError
 from inferaudit.model import Outcome, Phase
-from inferaudit.yaml_text import read_yaml, yaml_fault
+from inferaudit.yaml_text import place, read_yaml, yaml_fault
 
 PRIORITIES = ("critical", "high", "medium", "low")
 _STRICTEST_FIRST = ("both", "none", "either")
@@ -69,7 +69,8 @@ def load_checklist(text: str, checklist_id: str, origin: str) -> Checklist:
             raise CatalogError(f"{origin}: the item {item.id} stands there twice")
         seen.add(item.id)
         if not item.checks and item.attest == "none":
-            raise CatalogError(f"{origin}: nothing can satisfy {item.id}: give checks, attest, or both")
+            at = place(origin, text, item.id)
+            raise CatalogError(f"{at}: nothing can satisfy {item.id}: give checks, attest, or both")
         for name, pattern in item.sections.items():
             try:
                 re.compile(pattern)

@@ -6,6 +6,7 @@ utilisation u = per request / u. Prices in US dollars.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from inferaudit.errors import UsageError
 from inferaudit.policy import Cost
-from inferaudit.prices import GpuPrice, chosen_price, gpu_name, gpu_prices, hosted_prices, price_row
+from inferaudit.prices import GpuPrice, chosen_price, gpu_key, gpu_name, gpu_prices, hosted_prices, price_row
 from inferaudit.savings import levers, savings_section
 
 HOURS_PER_MONTH = 730
@@ -177,7 +178,7 @@ def cost_section(
         "monthly_usd": monthly,
         "inputs": {"hourly_usd": hourly, "gpus": gpus, "utilisation": cost.utilisation, **asdict(traffic)},
         "price": price_row(price, collected_at) if price else None,
-        "list_prices": _list_prices(products, gpus, traffic, collected_at),
+        "list_prices": _list_prices(cost, products, gpus, traffic, collected_at),
         "hosted": _hosted(cost, models, figures, traffic, collected_at),
         "cpu": _cpu(cost, figures),
         "savings": savings_section(found, monthly_usd=monthly, per_million_usd=numbers["per_million_usd"]),
@@ -190,11 +191,11 @@ def _price(cost: Cost, products: Sequence[str]) -> tuple[float | None, GpuPrice 
     """Dollars of a GPU-hour, the row of the sheet it comes from, and why there is none."""
     if cost.hourly_usd or not cost.cloud:
         return cost.hourly_usd, None, None
-    if len(set(map(gpu_name, products))) != 1:
+    if len(set(map(gpu_key, products))) != 1:
         why = "one GPU product that the price sheet could be asked about" if not products else "one kind of GPU"
         return None, None, f"{why} (cost.cloud is {cost.cloud}; cost.hourly_usd says it outright)"
     try:
-        price = chosen_price(products[0], cost.cloud)
+        price = chosen_price(products[0], cost.cloud, own_prices(cost))
     except UsageError as error:
         return None, None, f"a price: {error}"
     if price is None:
@@ -202,15 +203,35 @@ def _price(cost: Cost, products: Sequence[str]) -> tuple[float | None, GpuPrice 
     return price.usd, price, None
 
 
+def own_prices(cost: Cost) -> tuple[GpuPrice, ...]:
+    """The rows of the policy's own price sheet."""
+    return tuple(
+        GpuPrice(
+            cloud=row.cloud,
+            gpu=row.gpu,
+            kind=row.kind,
+            region=row.region,
+            instance="",
+            usd=row.usd,
+            date=dt.date.fromisoformat(row.date),
+            page=None,
+            source=row.source,
+        )
+        for row in cost.prices
+    )
+
+
 def _list_prices(
-    products: Sequence[str], gpus: int | None, traffic: Traffic, collected_at: str
+    cost: Cost, products: Sequence[str], gpus: int | None, traffic: Traffic, collected_at: str
 ) -> list[dict[str, Any]] | None:
     """What the same GPUs cost elsewhere, and what a million requests would; None without one known product."""
-    names = {gpu_name(product) for product in products}
-    if len(names) != 1 or None in names:
+    if len({gpu_key(product) for product in products}) != 1:
+        return None
+    prices = gpu_prices(products[0], own=own_prices(cost))
+    if not prices and gpu_name(products[0]) is None:
         return None
     rows = []
-    for price in gpu_prices(products[0]):
+    for price in prices:
         monthly = price.usd * gpus * HOURS_PER_MONTH if gpus else None
         rate = traffic.rate_per_s
         million = price.usd * gpus / 3600 / rate * 1e6 if gpus and rate else None

@@ -9,6 +9,7 @@ from typing import Any
 from inferaudit import governance as g
 from inferaudit.advice_basis import Figure
 from inferaudit.policy import Policy
+from inferaudit.units import plain
 
 QUESTIONS: Mapping[str, str] = {
     "value": "Which part brings most value?",
@@ -89,8 +90,8 @@ def _spikes(policy: Policy, benchmark: Mapping[str, Any]) -> Decision:
         basis += [Figure("P99, worst moment", worst["p99_ms"], "ms", "benchmark.series.timeline[]"),
                   Figure("P99, median moment", usual, "ms", "benchmark.series.timeline[]")]  # fmt: skip
         stage = f" (stage {worst['stage']})" if worst.get("stage") else ""
-        times = f", {worst['p99_ms'] / usual:.3g} times the usual" if usual else ""
-        said.append(f"latency peaks {worst['t_s']:.0f} s into the load{stage} at {worst['p99_ms']:.4g} ms{times}")
+        times = f", {plain(worst['p99_ms'] / usual, 3)} times the usual" if usual else ""
+        said.append(f"latency peaks {worst['t_s']:.0f} s into the load{stage} at {plain(worst['p99_ms'])} ms{times}")
     busy = _busy_percent(series.get("gpu"))
     if busy:
         mean, least = sum(busy) / len(busy), min(busy)

@@ -2,14 +2,15 @@
 
 ``for_each`` (or ``fact``) is the need; ``where`` keeps, ``assert`` judges, ``message`` says what is wrong and may hold
 ``${expression}``. Expressions see ``object``, ``params`` and ``facts`` (the further ``needs``). They compile when the
-catalogue loads; an error while evaluating is ``unknown``, never ``fail``. CEL: https://cel.dev
+catalogue loads, and a name that nothing defines is a fault of the file; an error while evaluating is ``unknown``, never
+``fail``. CEL: https://cel.dev
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -18,16 +19,19 @@ import msgspec
 import yaml
 
 from inferaudit.api import Judgement, failed, passed, unknown
+from inferaudit.cel_names import name_fault
 from inferaudit.errors import CatalogError
 from inferaudit.facts import fact_specs
 from inferaudit.kube.quantity import parse_quantity
 from inferaudit.model import Check, Evidence, Param, Phase, Severity, Snapshot
 from inferaudit.subjects import object_subject
 from inferaudit.units import parse_duration_s
-from inferaudit.yaml_text import read_yaml, yaml_fault
+from inferaudit.yaml_text import place, read_yaml, yaml_fault
 
 # Never defined: calling it is the error that an empty all() must be.
 _EMPTY_ALL = "nothing_to_quantify_over"
+# The field that msgspec names: where in the file, or which one it does not know.
+_FIELD = re.compile(r"(?:`\$\.|unknown field `)([^`.\[]+)")
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 
 
@@ -70,13 +74,15 @@ def load_yaml_check(text: str, origin: str) -> Check:
     except yaml.YAMLError as error:
         raise CatalogError(yaml_fault(origin, error)) from error
     except msgspec.ValidationError as error:
-        raise CatalogError(f"{origin}: {error}") from error
+        field = _FIELD.search(str(error))
+        raise CatalogError(f"{place(origin, text, field[1]) if field else origin}: {error}") from error
     if bool(spec.for_each) == bool(spec.fact):
         raise CatalogError(f"{origin}: give exactly one of for_each and fact")
     fact = fact_specs().get(spec.for_each)
     if fact and isinstance(fact.type, type) and not issubclass(fact.type, list):
-        raise CatalogError(f"{origin}: for_each: {spec.for_each} is one thing and no list: write `fact:` instead")
-    judge = _Judge(spec, origin)
+        at = place(origin, text, "for_each")
+        raise CatalogError(f"{at}: for_each: {spec.for_each} is one thing and no list: write `fact:` instead")
+    judge = _Judge(spec, origin, text)
     return Check(
         id="",
         title=spec.title,
@@ -99,15 +105,18 @@ def load_yaml_check(text: str, origin: str) -> Check:
 class _Judge:
     """The judge of one YAML check; a class because it holds compiled expressions."""
 
-    def __init__(self, spec: _CheckFile, origin: str) -> None:
+    def __init__(self, spec: _CheckFile, origin: str, text: str) -> None:
+        def expression(written: str | bool, field: str) -> _Expression:
+            return _compile(written, spec, lambda: f"{place(origin, text, field)}: {field}")
+
         self.spec = spec
-        self.where = _compile(spec.where, f"{origin}: where")
-        self.asserted = _compile(spec.assert_, f"{origin}: assert")
-        self.subject = _compile(spec.subject, f"{origin}: subject") if spec.subject else None
-        self.observe = _compile(spec.observe, f"{origin}: observe") if spec.observe else None
-        self.key = _compile(spec.key, f"{origin}: key") if spec.key else None
-        self.fails = _Template(spec.message, f"{origin}: message")
-        self.passes = _Template(spec.passes or spec.title, f"{origin}: passes")
+        self.where = expression(spec.where, "where")
+        self.asserted = expression(spec.assert_, "assert")
+        self.subject = expression(spec.subject, "subject") if spec.subject else None
+        self.observe = expression(spec.observe, "observe") if spec.observe else None
+        self.key = expression(spec.key, "key") if spec.key else None
+        self.fails = _Template(spec.message, lambda part: expression(part, "message"))
+        self.passes = _Template(spec.passes or spec.title, lambda part: expression(part, "passes"))
 
     def __call__(self, snapshot: Snapshot, **params: Any) -> Iterator[Judgement]:
         value = snapshot.fact(self.spec.for_each or self.spec.fact)
@@ -155,10 +164,8 @@ class _Judge:
 
 
 class _Template:
-    def __init__(self, text: str, origin: str) -> None:
-        self.parts = [
-            _compile(part, origin) if i % 2 else part for i, part in enumerate(_PLACEHOLDER.split(text.strip()))
-        ]
+    def __init__(self, text: str, expression: Callable[[str], _Expression]) -> None:
+        self.parts = [expression(part) if i % 2 else part for i, part in enumerate(_PLACEHOLDER.split(text.strip()))]
 
     def __call__(self, scope: Mapping[str, Any]) -> str:
         return "".join(part if isinstance(part, str) else _spoken(part(scope)) for part in self.parts)
@@ -169,16 +176,21 @@ def _spoken(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value, order="deterministic").decode()
 
 
-def _compile(written: str | bool, origin: str) -> _Expression:
+def _compile(written: str | bool, spec: _CheckFile, at: Callable[[], str]) -> _Expression:
+    """The expression of a field; :class:`CatalogError` says `at` which place it does not parse or names what is not."""
     # Its command line comes with the package and takes a tenth of a second of every run; nothing here calls it.
     sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
     import cel  # only when a YAML check is loaded
 
     source = written if isinstance(written, str) else str(written).lower()
     try:
-        return _Expression(source, cel.compile(guard_all(source)))
+        program = cel.compile(guard_all(source))
     except ValueError as error:
-        raise CatalogError(f"{origin}: {str(error).splitlines()[0]}") from error
+        raise CatalogError(f"{at()}: {str(error).splitlines()[0]}") from error
+    lent = (*_functions(), _EMPTY_ALL)
+    if fault := name_fault(source, program, functions=lent, params=spec.params, facts=spec.needs):
+        raise CatalogError(f"{at()}: {fault}")
+    return _Expression(source, program)
 
 
 def guard_all(source: str) -> str:

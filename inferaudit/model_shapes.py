@@ -204,6 +204,8 @@ def load_model_shape(spec: str) -> ModelShape:
     by_name = {_plain(shape.name): shape for shape in PUBLISHED + NAMED}
     if _plain(text) in by_name:
         return by_name[_plain(text)]
+    if re.match(r"-\s*[\d.]", text):
+        raise UsageError(f"{text!r} is no size of a model")
     size = _SIZE.fullmatch(text)
     if size is None and (named := shape_from_name(text)) is not None:
         named = named if named.assumptions else _assumed(named, f"{text} is taken as {named.name}")

@@ -220,11 +220,24 @@ class PeopleFile(_Section):
     waivers: tuple[WaiverSection, ...] = ()
 
 
+class OwnPrice(_Section):
+    """A row of the site's own price sheet: what one GPU and hour cost it, since when, and where that is written."""
+
+    cloud: str = Field(min_length=1, description="Where: a name of your own, or one of the release's sheet.")
+    gpu: str = Field(min_length=1, description="The GPU as the driver or the release's sheet names it.")
+    usd: float = Field(gt=0)
+    date: DateText
+    source: str = Field(min_length=1, description="Contract, invoice or page that says so.")
+    kind: Literal["on-demand", "spot", "serverless"] = "on-demand"
+    region: str | None = None
+
+
 class Cost(_Section):
     """What a GPU-hour costs; without it cost is not computed. The other keys are what savings are computed from."""
 
     hourly_usd: float | None = Field(None, gt=0)
     cloud: str = Field("", description="Take the GPU-hour from the price sheet: aws, azure, google, lambda, runpod, …")
+    prices: tuple[OwnPrice, ...] = Field((), description="Prices of your own, in the place of the sheet's.")
     gpus: int | None = Field(None, ge=1)
     utilisation: float = Field(0.7, gt=0, le=1)
     hosted_input_usd: float | None = Field(None, ge=0, description="A hosted model's price of a million tokens in.")

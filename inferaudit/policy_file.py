@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from inferaudit.errors import PolicyError
+from inferaudit.yaml_text import line_of_word
 
 _MAX_BYTES = 1 << 20
 _MOST_FAULTS = 10  # told at once: a template that nobody filled in has dozens
@@ -87,19 +88,9 @@ def worded(problem: Any) -> str:
 def line_of(path: Path, word: str) -> int | None:
     """The 1-based line on which `word` is a key or a value of the file; None where it is not or cannot be read."""
     try:
-        nodes = [yaml.compose(path.read_text("utf-8"), yaml.SafeLoader)]
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return line_of_word(path.read_text("utf-8"), word)
+    except (OSError, ValueError):
         return None
-    seen: set[int] = set()
-    while nodes:
-        node = nodes.pop(0)
-        if isinstance(node, yaml.ScalarNode) and node.value == word:
-            return int(node.start_mark.line) + 1
-        if isinstance(node, yaml.CollectionNode) and id(node) not in seen:
-            seen.add(id(node))
-            pairs = isinstance(node, yaml.MappingNode)
-            nodes[:0] = [n for pair in node.value for n in pair] if pairs else node.value
-    return None
 
 
 def _text(path: Path, what: str, advice: str) -> str:

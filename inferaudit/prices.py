@@ -68,21 +68,33 @@ def gpu_name(product: str) -> str | None:
     return None
 
 
-def gpu_prices(product: str, cloud: str = "", kind: str = "") -> tuple[GpuPrice, ...]:
-    """What an hour of this GPU costs, cheapest first; empty when the sheet does not say."""
-    name = gpu_name(product)
+def gpu_key(product: str) -> str:
+    """The same text for every name of a GPU: the sheet's, or that of a GPU which the sheet lacks, less its case."""
+    return gpu_name(product) or _words(product)
+
+
+def gpu_prices(product: str, cloud: str = "", kind: str = "", own: Sequence[GpuPrice] = ()) -> tuple[GpuPrice, ...]:
+    """What an hour of this GPU costs, cheapest first; empty when nobody says.
+
+    `own` are a site's rows; they stand in the place of the sheet's for the same GPU, cloud and kind.
+    """
+    wanted = gpu_key(product)
+    replaced = {(gpu_key(p.gpu), p.cloud.lower(), p.kind) for p in own}
+    sheet = [p for p in price_sheet().gpu_hours if (gpu_key(p.gpu), p.cloud, p.kind) not in replaced]
     found = [
-        p for p in price_sheet().gpu_hours if p.gpu == name and cloud.lower() in ("", p.cloud) and kind in ("", p.kind)
+        p
+        for p in (*own, *sheet)
+        if gpu_key(p.gpu) == wanted and cloud.lower() in ("", p.cloud.lower()) and kind in ("", p.kind)
     ]
     return tuple(sorted(found, key=lambda p: (p.usd, p.cloud, p.kind)))
 
 
-def chosen_price(product: str, cloud: str) -> GpuPrice | None:
-    """The price of this GPU at `cloud` that is not spot; UsageError for a cloud that the sheet does not know."""
-    clouds = sorted({p.cloud for p in price_sheet().gpu_hours})
+def chosen_price(product: str, cloud: str, own: Sequence[GpuPrice] = ()) -> GpuPrice | None:
+    """The price of this GPU at `cloud` that is not spot; UsageError for a cloud of neither the sheet nor `own`."""
+    clouds = sorted({p.cloud.lower() for p in (*own, *price_sheet().gpu_hours)})
     if cloud.lower() not in clouds:
         raise UsageError(f"the price sheet has no cloud {cloud!r}; it has {', '.join(clouds)}")
-    return next((p for p in gpu_prices(product, cloud) if p.kind != "spot"), None)
+    return next((p for p in gpu_prices(product, cloud, own=own) if p.kind != "spot"), None)
 
 
 def hosted_prices(models: Sequence[str]) -> tuple[HostedPrice, ...]:

@@ -6,8 +6,9 @@ said so: what was not looked at is out of sight, never fixed.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from inferaudit.golden_diff import CHECK as GOLDEN
 from inferaudit.golden_diff import GoldenDiff, compare_golden
 from inferaudit.model import Outcome, Report, Severity
 from inferaudit.performance_diff import TOLERANCE, Performance, compare_performance
+from inferaudit.report_file import collected_at, dated_ahead
 
 SCHEMA = "inferaudit.diff/v1"
 FAIL_ON = ("new", "regression", "any")
@@ -89,8 +91,10 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def compare(old: Report, new: Report, *, tolerance: float = TOLERANCE, seed: int = 0) -> Diff:
-    """What changed from `old` to `new`; `tolerance` is a share of each figure.
+def compare(
+    old: Report, new: Report, *, tolerance: float = TOLERANCE, seed: int = 0, now: dt.datetime | None = None
+) -> Diff:
+    """What changed from `old` to `new`; `tolerance` is a share of each figure. A report dated after `now` is noted.
 
     :class:`SnapshotError` for a damaged report.
     """
@@ -102,6 +106,7 @@ def compare(old: Report, new: Report, *, tolerance: float = TOLERANCE, seed: int
         )
         golden = compare_golden(*(_evidence(found, GOLDEN) for found in (before, after)))
         sides = _side(old.data), _side(new.data)
+        dates = tuple(_date_notes(old, new, now))
     except (msgspec.ValidationError, TypeError) as error:
         raise SnapshotError(f"a report cannot be compared: {error}") from error
     changes = [_change(before.get(key), after.get(key), after) for key in {**after, **before}]
@@ -115,7 +120,7 @@ def compare(old: Report, new: Report, *, tolerance: float = TOLERANCE, seed: int
         findings=tuple(sorted(shown, key=_order)),
         performance=performance,
         golden=golden,
-        notes=tuple(_notes(old.data, new.data)),
+        notes=(*dates, *_notes(old.data, new.data)),
     )
 
 
@@ -257,6 +262,15 @@ def _still_open(old: _Finding | None, new: _Finding | None) -> tuple[Status, str
         told.append("waived now" if new.waiver else "its waiver is gone")
     changed = old.outcome is not new.outcome or old.message != new.message or told
     return ("changed", "; ".join((*told, new.message))) if changed else ("unchanged", "")
+
+
+def _date_notes(old: Report, new: Report, now: dt.datetime | None) -> Iterator[str]:
+    """Dates that cannot be right, or not in this order."""
+    for name, report in (("old", old), ("new", new)):
+        if ahead := dated_ahead(report, now):
+            yield f"the {name} report is {ahead}, which is now: a clock was wrong"
+    if dated_ahead(old, collected_at(new)):
+        yield "the old report was collected after the new one: are they the wrong way round?"
 
 
 def _notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Sequence[str]:

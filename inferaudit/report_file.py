@@ -9,8 +9,13 @@ import msgspec
 
 from inferaudit.errors import SnapshotError
 from inferaudit.model import Outcome, Report, Verdict
+from inferaudit.units import format_duration
 
 SCHEMA = "inferaudit.report/v1"
+
+
+# Clocks of two machines differ a little; more than this is a date that no run can have had.
+CLOCK_SKEW = dt.timedelta(minutes=10)
 
 
 class _Finding(msgspec.Struct):
@@ -43,3 +48,21 @@ def load_report(path: Path) -> Report:
     except msgspec.ValidationError as error:
         raise SnapshotError(f"{path} is a damaged report: {error}") from error
     return Report(data)
+
+
+def dated_ahead(report: Report, now: dt.datetime | None) -> str:
+    """That the report was collected after `now`, as words; empty where it was not, by more than clocks may differ."""
+    collected = collected_at(report)
+    if collected is None or now is None or collected <= now + CLOCK_SKEW:
+        return ""
+    ahead = format_duration((collected - now).total_seconds())
+    return f"dated {report.data['collected_at']}, {ahead} after {now:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def collected_at(report: Report) -> dt.datetime | None:
+    """When the report's facts were collected; None where it does not say."""
+    said = report.data.get("collected_at")
+    if said is None:
+        return None
+    collected = msgspec.convert(said, dt.datetime)
+    return collected if collected.tzinfo else collected.replace(tzinfo=dt.UTC)

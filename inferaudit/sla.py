@@ -43,7 +43,7 @@ from inferaudit.policy import Policy
 from inferaudit.slo import Objective
 from inferaudit.stats import batch_means_bounds
 from inferaudit.sustained import FEWEST, Sustained, sustained
-from inferaudit.units import format_duration
+from inferaudit.units import format_duration, plain
 
 _S = 1_000_000_000
 LATENCY_WINDOW_NS = 300 * _S
@@ -334,13 +334,13 @@ def _why_none(result: Any, objective: Objective) -> str:
 def _figure(value: float, objective: Objective) -> str:
     match objective.unit:
         case "ms":
-            return f"{value:.4g} ms"
+            return f"{plain(value)} ms"
         case "ratio":
             return f"{value:.3%}"
         case "s":
             return format_duration(value)
         case unit:
-            return f"{value:.4g} {unit}"
+            return f"{plain(value)} {unit}"
 
 
 def _ms(ns: int | None) -> float | None:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from inferaudit.errors import UsageError
 
+T = TypeVar("T")
+
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+_BINARY = {"": 1, "k": 1024, "m": 1024**2}
 _PER_SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
 
@@ -58,13 +63,41 @@ def parse_rate_per_s(text: str | float) -> float:
     return _number(match[1], text, wanted) * _FACTORS[match[2]] / _PER_SECONDS[match[3] or "s"]
 
 
+def parse_amount(text: str | float) -> float:
+    """A number from ``1M``, ``50k``, ``0.5`` or ``200``."""
+    match = re.fullmatch(_NUMBER + r"\s*([kKMGB]?)", str(text).strip())
+    if not match:
+        raise UsageError(f"{text!r} is not a number such as 200, 50k or 1M")
+    return _number(match[1], text, "a number") * _FACTORS[match[2]]
+
+
 def parse_count(text: str | int) -> int:
     """A whole number from ``1M``, ``50k`` or ``200``."""
-    match = re.fullmatch(_NUMBER + r"\s*([kKMGB]?)", str(text).strip())
-    value = _number(match[1], text, "a count") * _FACTORS[match[2]] if match else math.nan
-    if not match or value != int(value):
-        raise UsageError(f"{text!r} is not a count such as 200, 50k or 1M")
+    value = parse_amount(text)
+    if value != int(value):
+        raise UsageError(f"{text!r} is not a whole number such as 200, 50k or 1M")
     return int(value)
+
+
+def parse_tokens(text: str | int) -> int:
+    """Tokens from ``4096``, ``128k`` or ``1M``: k is 1 024 and M its square.
+
+    So do model cards count: "128k" of Llama 3.1 is 131 072 in its config.json. vLLM reads ``--max-model-len 128K`` so
+    and ``128k`` as 128 000 (https://docs.vllm.ai/en/latest/cli/serve.html); the larger holds for both.
+    """
+    match = re.fullmatch(_NUMBER + r"\s*([kKmM]?)", str(text).strip())
+    value = _number(match[1], text, "a number of tokens") * _BINARY[match[2].lower()] if match else math.nan
+    if not match or value != int(value):
+        raise UsageError(f"{text!r} is not a number of tokens such as 4096, 128k or 1M")
+    return int(value)
+
+
+def flag_value(flag: str, text: str, parse: Callable[[str], T]) -> T:
+    """`text` as `parse` reads it; its :class:`UsageError` names `flag`."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error}") from None
 
 
 def whole_number(text: str) -> int | None:
@@ -81,3 +114,9 @@ def format_duration(seconds: float) -> str:
         if seconds >= size * (1 if unit == "s" else 2):
             return f"{seconds / size:.4g} {unit}"
     return f"{seconds * 1e3:.4g} ms"
+
+
+def plain(value: float, digits: int = 4, *, commas: bool = False) -> str:
+    """`value` to `digits` significant digits, and never fewer than stand before the point: 12345, not 1.234e+04."""
+    text = f"{value:{',' * commas}.{digits}g}"
+    return f"{value:{',' * commas}.0f}" if "e+" in text else text

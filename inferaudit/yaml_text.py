@@ -34,3 +34,27 @@ def yaml_fault(origin: str, error: yaml.YAMLError) -> str:
         return f"{origin}: not valid YAML: {str(error).splitlines()[0]}"
     said = ", ".join(part for part in (error.context, error.problem) if part)
     return f"{origin}:{error.problem_mark.line + 1}: not valid YAML: {said}"
+
+
+def place(origin: str, text: str, word: str) -> str:
+    """`origin`, with the line on which `word` is a key or a value of `text` where it is one."""
+    line = line_of_word(text, word)
+    return origin if line is None else f"{origin}:{line}"
+
+
+def line_of_word(text: str, word: str) -> int | None:
+    """The 1-based line on which `word` is a key or a value of the YAML `text`; None where it is not."""
+    try:
+        nodes = [yaml.compose(text, yaml.SafeLoader)]
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return None
+    seen: set[int] = set()
+    while nodes:
+        node = nodes.pop(0)
+        if isinstance(node, yaml.ScalarNode) and node.value == word:
+            return int(node.start_mark.line) + 1
+        if isinstance(node, yaml.CollectionNode) and id(node) not in seen:
+            seen.add(id(node))
+            pairs = isinstance(node, yaml.MappingNode)
+            nodes[:0] = [n for pair in node.value for n in pair] if pairs else node.value
+    return None

@@ -178,7 +178,10 @@ def test_no_audit_is_no_verdict(tmp_path: Path, gate: str) -> None:
 
 def test_a_broken_step_is_no_go(tmp_path: Path) -> None:
     """A quote that is never closed ends the step; nothing after it may say 0."""
-    assert run(tmp_path, args="--select 'one", gate="false").code != 0
+    job = run(tmp_path, args="--select 'one", gate="false")
+    assert job.code == 2
+    assert "::error title=inferaudit::The input args has a quote" in job.log
+    assert "Traceback" not in job.log
 
 
 def test_inputs_are_words_and_never_commands(tmp_path: Path) -> None:

@@ -359,6 +359,8 @@ def test_an_odd_size_scales_the_nearest_and_says_so() -> None:
         "seventy",
         "70",
         "0B",
+        "-5B",
+        "- 5B",
         "9x9B",
         "99999B",
         "/no/such/config.json",

@@ -86,7 +86,10 @@ def test_all_over_nothing_proves_nothing(expression: str, outcome: Outcome) -> N
     [
         ("title: [", r"^t.yaml:2: not valid YAML: [^\n]*$"),
         ("title: x\n", "missing required field"),
-        (YAML.format(asserted="object.(", where="true"), r"^t.yaml: assert: Failed to parse[^\n]*$"),
+        (YAML.format(asserted="object.(", where="true"), r"^t.yaml:6: assert: Failed to parse[^\n]*$"),
+        (YAML.format(asserted="objct.x == 1", where="true"), r"^t.yaml:6: assert: no variable is called 'objct' \(did"),
+        (YAML.format(asserted="true", where="params.x"), r"^t.yaml:5: where: params has no 'x'; .* declares wanted$"),
+        (YAML.format(asserted="true", where="true").replace("low", "lo"), r"^t.yaml:3: Invalid enum value 'lo'"),
         (YAML.format(asserted="true", where="true").replace("service.services", "workload"), "write `fact:` instead"),
         (YAML.format(asserted="true", where="true") + "fact: workload\n", "exactly one of"),
         (YAML.format(asserted="true", where="true") + "extra: 1\n", "extra"),
@@ -128,10 +131,20 @@ def test_a_folder_of_ones_own_is_loaded_by_the_same_loader(tmp_path: Path) -> No
         ("a/b.py", "import nope", "No module named"),
         ("a/b.py", "x = 1", "defines one check, this one 0"),
         ("a/b.py", PYTHON.format(need="workloads"), "did you mean workload"),
+        ("a/b.yaml", YAML.format(asserted="true", where="true").replace(".services", ".svcs"), r"b.yaml:4: no fact is"),
         ("workload/gpu_limit.py", PYTHON.format(need="workload"), "is taken by workload/gpu_limit.py"),
         ("checklists/x.yaml", "title: t\nitems: [{id: a, title: b}]\n", "nothing can satisfy a"),
-        ("checklists/x.yaml", "title: t\nitems: [{id: a, title: b, checks: [cost-hostd]}]\n", "x.yaml: a: no check is"),
+        (
+            "checklists/x.yaml",
+            "title: t\nitems: [{id: a, title: b, checks: [cost-hostd]}]\n",
+            "x.yaml:2: a: no check is",
+        ),
         ("checklists/x.yaml", "- a\n", "a checklist is a mapping"),
+        (
+            "checklists/x.yaml",
+            "title: t\nmerge: [go-lve]\n",
+            "x.yaml: checklist x: it merges 'go-lve', and there is no",
+        ),
     ],
 )
 def test_what_does_not_load_stops_the_run(tmp_path: Path, name: str, text: str, said: str) -> None:

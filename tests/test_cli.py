@@ -91,6 +91,9 @@ def test_version() -> None:
         (["cost", "--hourly", 1e-320, "--gpus", 1, "--rate", 1e300], "beyond any service"),
         (["sample-size", "--baseline", 0.1, "--lift", 0.01], "--relative"),
         (["sample-size", "--baseline", 0.1, "--lift", 0.01, "--relative", "--absolute"], "say either --relative"),
+        (["capacity", "--model", "-5B"], "'-5B' is no size of a model"),
+        (["capacity", "--model", "8B", "--context", "128kB"], "--context: '128kB' is not a number of tokens"),
+        (["capacity", "--model", "8B", "--concurrency", "-1"], "--concurrency: '-1' is not a number"),
         (["generate", "schema", "nope"], "no schema"),
     ],
 )
@@ -122,6 +125,14 @@ def test_usage_errors_exit_2_with_one_message(args: list[object], said: str, tmp
 def test_a_wrong_flag_is_one_line_and_where_the_flags_are_told(args: list[object], line: str) -> None:
     run = inferaudit(*args)
     assert (run.returncode, run.stdout, run.stderr) == (2, "", f"error: {line} --help`)\n")
+
+
+def test_counts_as_engineers_write_them(tmp_path: Path) -> None:
+    flags = ["--model", "8B", "--context", "128k", "--concurrency", "1k"]
+    run = inferaudit("capacity", *flags, "-o", "terminal", "-o", f"json={tmp_path / 'c.json'}")
+    plan = json.loads((tmp_path / "c.json").read_text("utf-8"))
+    assert (plan["context"], plan["concurrency"]) == (131_072, 1000)
+    assert "asked for         1,000 requests at once of 131,072 tokens (128k: k is 1 024)\n" in run.stdout
 
 
 def test_a_file_that_is_no_manifest(tmp_path: Path) -> None:

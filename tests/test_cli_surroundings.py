@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -105,11 +106,31 @@ def test_a_device_or_a_pipe_stays_what_it_is(audited: Path, tmp_path: Path) -> N
 def test_what_cannot_be_written_is_one_line_and_leaves_nothing(audited: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = shell(f"inferaudit evaluate {audited}/snapshot -o json=file/r.json", tmp_path)
-    assert (done.returncode, done.stderr) == (2, "error: cannot write file/r.json: File exists\n")
+    assert (done.returncode, done.stderr) == (2, "error: cannot write file/r.json: Not a directory\n")
     for path in (audited, tmp_path / f"{'n' * 300}.json"):
         with pytest.raises(UsageError, match="cannot write"):
             write_text(path, "text")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("flag", ["-o html=.", "-o html=file/r.html", "--snapshot file/s", f"-o json={'n' * 300}"])
+def test_a_place_that_takes_no_file_is_told_before_anything_is_contacted(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "file").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        done = shell(f"inferaudit run --url {url} --scope endpoint {flag}", tmp_path)
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write ")
+
+
+def test_one_output_that_fails_takes_no_other_with_it(audited: Path, tmp_path: Path) -> None:
+    done = shell(f"inferaudit evaluate {audited}/snapshot -o csv=/dev/full -o html=r.html -o terminal", tmp_path)
+    assert (done.returncode, done.stderr) == (2, "error: cannot write /dev/full: No space left on device\n")
+    assert (tmp_path / "r.html").read_bytes() == (audited / "run.html").read_bytes()
+    assert "NO GO" in done.stdout
 
 
 def test_a_locale_without_our_signs_and_a_width_that_is_none(audited: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from inferaudit.cli.cost import app
 from inferaudit.cost import FORMULAS, CostFigures, cost_figures, cost_section, traffic_of
 from inferaudit.errors import UsageError
-from inferaudit.policy import Cost
+from inferaudit.policy import Cost, OwnPrice
 from inferaudit.prices import chosen_price, gpu_name, gpu_prices, hosted_prices, price_sheet
 from inferaudit.savings import combined, levers, savings_section, spot_factor
 
@@ -209,6 +209,24 @@ def test_a_cloud_chooses_its_price_and_never_spot() -> None:
     assert cost["inputs"]["hourly_usd"] == cost["price"]["usd"] > 0
     assert cost["price"]["age_days"] == (dt.date(2026, 11, 20) - dt.date.fromisoformat(cost["price"]["date"])).days
     assert section(Cost(cloud="aws", hourly_usd=2.0))["inputs"]["hourly_usd"] == 2.0
+
+
+def test_a_sheet_of_ones_own_replaces_the_releases() -> None:
+    def own(cloud: str, gpu: str) -> tuple[OwnPrice]:
+        return (OwnPrice(cloud=cloud, gpu=gpu, usd=1.5, date="2026-11-01", source="contract 17"),)
+
+    mine = own("ours", "AMD Instinct MI300X")
+    ours = section(Cost(cloud="Ours", prices=mine), products=["AMD Instinct MI300X"])
+    assert ours["inputs"]["hourly_usd"] == 1.5
+    assert ours["price"] | {"age_days": 19, "source": "contract 17", "kind": "on-demand"} == ours["price"]
+    assert [row["cloud"] for row in ours["list_prices"]] == ["ours"]
+    aws = section(Cost(cloud="aws", prices=own("aws", "H100 SXM 80GB")))
+    listed = [(row["cloud"], row["kind"]) for row in aws["list_prices"]]
+    assert aws["inputs"]["hourly_usd"] == 1.5
+    assert listed.count(("aws", "on-demand")) == 1
+    assert len(listed) > 1
+    unknown = section(Cost(cloud="moon", prices=own("ours", "L4 24GB")))
+    assert "ours" in unknown["reason"]
 
 
 def test_list_prices_stand_beside_and_change_nothing() -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -348,15 +349,30 @@ def _cli(*args: str) -> str:
     return result.stdout
 
 
-def test_the_verbs_from_adding_to_pruning(folder: str) -> None:
-    report = str(GOLDEN / "go" / "report.json")
+def _dated(golden: str, folder: Path, away: timedelta) -> str:
+    """A copy of a report, collected `away` from now."""
+    data = json.loads((GOLDEN / golden / "report.json").read_bytes())
+    path = folder / f"{golden}.json"
+    path.write_text(json.dumps({**data, "collected_at": (datetime.now(UTC) + away).strftime("%Y-%m-%dT%H:%M:%SZ")}))
+    return str(path)
+
+
+def test_a_report_of_tomorrow_is_not_kept(folder: str, tmp_path: Path) -> None:
+    report = _dated("go", tmp_path, timedelta(days=1, minutes=1))
+    with pytest.raises(UsageError, match=r"go.json is dated \S+Z, [\d.]+ h after \S+Z, this machine's time: kept, it"):
+        _cli("add", report, "--store", folder)
+    assert stored_runs(folder) == []
+
+
+def test_the_verbs_from_adding_to_pruning(folder: str, tmp_path: Path) -> None:
+    report = _dated("go", tmp_path, -timedelta(days=1))
     assert "no runs are stored" in _cli("list", "--store", folder)
     assert "no runs are stored" in _cli("trends", "--store", folder)
     assert "stored: " in _cli("add", report, "--store", folder)
     assert "was stored before" in _cli("add", report, "--store", folder)
     (run,) = json.loads(_cli("list", "--store", folder, "-o", "json"))["runs"]
     assert "not measured" not in _cli("show", run["id"], "--store", folder)
-    unmeasured = str(GOLDEN / "incomplete" / "report.json")
+    unmeasured = _dated("incomplete", tmp_path, timedelta(minutes=3))
     added = json.loads(_cli("add", unmeasured, "--store", f"{folder}-2", "-o", "json"))["run"]
     assert "not measured" in _cli("show", added["id"], "--store", f"{folder}-2")
     assert "needs 4 comparable runs" in _cli("trends", "--store", folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,17 @@ def test_what_else_differs_is_noted() -> None:
     assert "another model: a before, b now" in notes
     assert "another GPUs: 2× H100 before, 2× L40S now" in notes
     assert "another policy" in notes
+
+
+def test_dates_that_cannot_be_right_are_noted() -> None:
+    past, now, future = (_report(collected_at=f"2026-11-22T12:{minute}:00Z") for minute in ("00", "05", "40"))
+    clock = datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
+    assert compare(past, now, now=clock).notes == ()
+    (note,) = compare(past, future, now=clock).notes
+    assert note.startswith(
+        "the new report is dated 2026-11-22T12:40:00Z, 35 min after 2026-11-22T12:05:00Z, which is now"
+    )
+    assert compare(future, past).notes[0].endswith("collected after the new one: are they the wrong way round?")
 
 
 def test_a_damaged_report_is_one_error() -> None:

@@ -18,10 +18,13 @@ from inferaudit.resilience import retries_of
 from inferaudit.scaling import pod_count
 from inferaudit.units import (
     format_duration,
+    parse_amount,
     parse_count,
     parse_duration_s,
     parse_rate_per_s,
     parse_ratio,
+    parse_tokens,
+    plain,
     whole_number,
 )
 
@@ -56,11 +59,17 @@ def test_ratios_rates_and_counts() -> None:
     assert parse_rate_per_s("600/min") == 10
     assert parse_rate_per_s("1k/s") == 1000
     assert parse_count("1M") == 1_000_000
+    assert (parse_amount("0.5"), parse_amount("50k")) == (0.5, 50_000)
+    assert [parse_tokens(text) for text in ("4096", "128k", "8K", "1M", "0.5m")] == [4096, 131_072, 8192, 2**20, 2**19]
     for parse, wrong in (
         (parse_ratio, "101%"),
         (parse_ratio, "-1"),
         (parse_rate_per_s, "20/fortnight"),
         (parse_count, "1.5"),
+        (parse_count, "-1"),
+        (parse_tokens, "1.0001k"),
+        (parse_tokens, "128kB"),
+        (parse_tokens, "1e999"),
     ):
         with pytest.raises(UsageError):
             parse(wrong)
@@ -68,9 +77,19 @@ def test_ratios_rates_and_counts() -> None:
 
 @given(st.text(max_size=20))
 def test_no_text_crashes_a_parser(text: str) -> None:
-    for parse in (parse_duration_s, parse_ratio, parse_rate_per_s, parse_count):
+    for parse in (parse_duration_s, parse_ratio, parse_rate_per_s, parse_count, parse_tokens):
         with contextlib.suppress(UsageError):
             assert parse(text) >= 0
+
+
+def test_a_figure_has_every_digit_before_its_point() -> None:
+    texts = [plain(value) for value in (32_476.4, 10_000, 9_999.6, 7_004.9, 0.12345, 0, -12_345.6)]
+    assert texts == ["32476", "10000", "10000", "7005", "0.1235", "0", "-12346"]
+    assert (plain(2300, 3), plain(1_414_000, commas=True), plain(1_234_567.8, 6, commas=True)) == (
+        "2300",
+        "1,414,000",
+        "1,234,568",
+    )
 
 
 @given(st.floats(min_value=0.001, max_value=1e7))

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Phase, Severity, Snapshot, check, passed, unknown
 from inferaudit.benchmark import judged_stage
-from inferaudit.cost import cost_figures
+from inferaudit.cost import cost_figures, own_prices
 from inferaudit.errors import UsageError
 from inferaudit.load_readings import success_rate
 from inferaudit.load_stages import endpoint_subject
@@ -55,7 +55,7 @@ def _hourly(snapshot: Snapshot, cost: Cost) -> float | None:
         return cost.hourly_usd
     products = {gpu.product for gpu in snapshot.fact("nvml.gpus") if gpu.product}
     try:
-        price = chosen_price(products.pop(), cost.cloud) if len(products) == 1 else None
+        price = chosen_price(products.pop(), cost.cloud, own_prices(cost)) if len(products) == 1 else None
     except UsageError:  # the report says which cloud the sheet does not know
         return None
     return price.usd if price else None

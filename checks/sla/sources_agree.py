@@ -4,6 +4,7 @@ from inferaudit.api import Evidence, Judgement, Outcome, Severity, Snapshot, che
 from inferaudit.policy import Policy
 from inferaudit.sla import judge_objectives
 from inferaudit.sla_table import QUESTIONS, prometheus_source
+from inferaudit.units import plain
 
 # Rates are not compared: Prometheus tells what arrived; and no load test lasts as long as an availability.
 _COMPARED = frozenset(QUESTIONS) - {"availability", "throughput", "token_throughput"}
@@ -35,7 +36,7 @@ def sources_agree(snapshot: Snapshot) -> Iterator[Judgement]:
         words = {True: "holds", False: "is broken"}
         said = (
             f"{objective.dimension}: {words[judged.outcome is Outcome.PASS]} in the load test ({judged.message}), "
-            f"{words[kept]} in Prometheus ({other.value:.4g} {objective.unit} over {other.window})"
+            f"{words[kept]} in Prometheus ({plain(other.value)} {objective.unit} over {other.window})"
         )
         name = QUESTIONS[objective.dimension]
         seen = Evidence(

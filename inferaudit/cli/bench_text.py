@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferaudit.escape import line
+from inferaudit.units import plain
 
 _FIGURES = (("E2E", "latency_ms"), ("TTFT", "ttft_ms"), ("ITL", "itl_ms"), ("TPOT", "tpot_ms"))
 
@@ -20,9 +21,9 @@ def terminal(section: Mapping[str, Any], judged: list[dict[str, Any]]) -> str:
             lines += _stage(stage)
     lines += _whole(section)
     for row in judged:
-        observed = "not measured" if row["observed"] is None else f"{row['observed']:.4g}"
+        observed = "not measured" if row["observed"] is None else plain(row["observed"])
         lines.append(
-            f"{row['outcome'].upper():<8} {row['dimension']}: {observed}, target {row['target']:.4g} {row['unit']}"
+            f"{row['outcome'].upper():<8} {row['dimension']}: {observed}, target {plain(row['target'])} {row['unit']}"
         )
     lines += [f"warning: {line(text)}" for text in section["warnings"]]
     return "\n".join(lines) + "\n"
@@ -69,8 +70,8 @@ def _whole(section: Mapping[str, Any]) -> list[str]:
     ]
     knee = section["knee"]
     if knee is not None:
-        top = "no rate held" if knee["rate"] is None else f"holds at {knee['rate']:.4g}/s"
-        broken = "" if knee["broken_at"] is None else f", breaks at {knee['broken_at']:.4g}/s"
+        top = "no rate held" if knee["rate"] is None else f"holds at {plain(knee['rate'])}/s"
+        broken = "" if knee["broken_at"] is None else f", breaks at {plain(knee['broken_at'])}/s"
         lines.append(f"knee ({knee['criterion']}): {top}{broken}")
     return lines
 

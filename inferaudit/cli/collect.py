@@ -19,12 +19,15 @@ def collect(flags: CollectFlags) -> None:
     """
     import sys
 
+    from inferaudit.cli.outputs import refuse_unwritable
     from inferaudit.cli.progress import Reporter
     from inferaudit.cli.session import effective_policy, gather, judge_flags
     from inferaudit.snapshot import dump
     from inferaudit.snapshot_line import to_line
 
     reporter = Reporter(quiet=flags.quiet, progress=not flags.no_progress)
+    if str(flags.snapshot) != "-":
+        refuse_unwritable(flags.snapshot)
     policy = effective_policy(flags, reporter, judge_flags(flags.scope))
     collected = gather(flags, policy, reporter)
     if str(flags.snapshot) == "-":

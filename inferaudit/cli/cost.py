@@ -17,7 +17,7 @@ _SAVINGS = "Savings"
 @app.command()
 def cost(
     gpus: Annotated[int, typer.Option("--gpus", help="GPUs held.")],
-    rate: Annotated[float, typer.Option("--rate", help="Requests per second that they serve.")],
+    rate: Annotated[str, typer.Option("--rate", help="Requests per second that they serve: 500, 20/s, 600/min.")],
     hourly: Annotated[float | None, typer.Option("--hourly", help="Price of one GPU-hour in USD.")] = None,
     cloud: Annotated[
         str, typer.Option("--cloud", help="Take that price from the sheet instead.", rich_help_panel=_SHEET)
@@ -27,13 +27,11 @@ def cost(
     ] = "",
     utilisation: Annotated[float, typer.Option("--utilisation", help="Share of that rate really used, 0 to 1.")] = 0.7,
     token_rate: Annotated[
-        float | None, typer.Option("--token-rate", help="Output tokens per second, for the cost of 1 000 tokens.")
+        str | None, typer.Option("--token-rate", help="Output tokens per second, for the cost of 1 000 tokens.")
     ] = None,
-    input_token_rate: Annotated[
-        float | None, typer.Option("--input-token-rate", help="Input tokens per second.")
-    ] = None,
+    input_token_rate: Annotated[str | None, typer.Option("--input-token-rate", help="Input tokens per second.")] = None,
     goodput: Annotated[
-        float | None, typer.Option("--goodput", help="Requests per second that meet every objective.")
+        str | None, typer.Option("--goodput", help="Requests per second that meet every objective.")
     ] = None,
     spot_hourly: Annotated[
         float | None, typer.Option("--spot-hourly", help="Price of the GPU-hour on spot.", rich_help_panel=_SAVINGS)
@@ -57,6 +55,7 @@ def cost(
     from inferaudit.errors import UsageError
     from inferaudit.prices import chosen_price
     from inferaudit.savings import levers, savings_section
+    from inferaudit.units import flag_value, parse_rate_per_s
 
     price = None
     if hourly is None:
@@ -66,28 +65,37 @@ def cost(
         if price is None:
             raise UsageError(f"the price sheet has no {gpu!r} at {cloud}{_known(gpu)}; --hourly says it outright")
         hourly = price.usd
+    per_s = flag_value("--rate", rate, parse_rate_per_s)
+    output_tokens, input_tokens, good = (
+        None if text is None else flag_value(flag, text, parse_rate_per_s)
+        for flag, text in (
+            ("--token-rate", token_rate),
+            ("--input-token-rate", input_token_rate),
+            ("--goodput", goodput),
+        )
+    )
     figures = cost_figures(
         hourly_usd=hourly,
         gpus=gpus,
-        rate_per_s=rate,
+        rate_per_s=per_s,
         utilisation=utilisation,
-        tokens_per_s=token_rate,
-        input_tokens_per_s=input_token_rate,
-        goodput_per_s=goodput,
+        tokens_per_s=output_tokens,
+        input_tokens_per_s=input_tokens,
+        goodput_per_s=good,
     )
     given = {
         "hourly_usd": hourly,
         "gpus": gpus,
-        "rate_per_s": rate,
+        "rate_per_s": per_s,
         "utilisation": utilisation,
-        "goodput_per_s": goodput,
-        "input_tokens_per_s": input_token_rate,
-        "output_tokens_per_s": token_rate,
+        "goodput_per_s": good,
+        "input_tokens_per_s": input_tokens,
+        "output_tokens_per_s": output_tokens,
     }
     found = levers(
         _policy(spot_hourly, burst_share, idle_share),
         hourly_usd=hourly,
-        rate_per_s=rate,
+        rate_per_s=per_s,
         knee_per_s=None,
         tolerant=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,7 +50,8 @@ def diff(
     if fail_on is not None and fail_on not in FAIL_ON:
         raise UsageError(f"--fail-on {fail_on!r}: diff takes {', '.join(FAIL_ON)}")
     outputs = _outputs(output)
-    found = compare(load_report(old), load_report(new), tolerance=parse_ratio(tolerance))
+    before, after = load_report(old), load_report(new)
+    found = compare(before, after, tolerance=parse_ratio(tolerance), now=dt.datetime.now(dt.UTC))
     _deliver(found, outputs)
     if fail_on is not None and fails(found, fail_on):
         raise typer.Exit(1)
@@ -159,12 +161,14 @@ def _path(old: str | None, new: str | None) -> str:
 
 
 def _figures(measured: Measured) -> str:
+    from inferaudit.units import plain
+
     unit = "" if measured.unit == "ratio" else f" {measured.unit}"
 
     def number(value: float | None) -> str:
         if value is None:
             return "not measured"
-        return f"{value:.3%}" if measured.unit == "ratio" else f"{value:.4g}{unit}"
+        return f"{value:.3%}" if measured.unit == "ratio" else f"{plain(value)}{unit}"
 
     text = f"{number(measured.before)} → {number(measured.after)}"
     if measured.low is not None and measured.high is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,10 +44,14 @@ def add(
     import msgspec
 
     from inferaudit.cli.figures import deliver_figures
+    from inferaudit.errors import UsageError
     from inferaudit.history import store_report
-    from inferaudit.report_file import load_report
+    from inferaudit.report_file import dated_ahead, load_report
 
-    run, added = store_report(load_report(report), store)
+    read = load_report(report)
+    if ahead := dated_ahead(read, dt.datetime.now(dt.UTC)):
+        raise UsageError(f"{report} is {ahead}, this machine's time: kept, it would stay the newest of every trend")
+    run, added = store_report(read, store)
     said = "stored" if added else "was stored before"
     deliver_figures(output, {"run": msgspec.to_builtins(run), "added": added}, [(run.id, f"{said}: {_summary(run)}")])
 
@@ -128,14 +133,18 @@ def prune(
 
 def _summary(run: Run) -> str:
     from inferaudit.escape import line
+    from inferaudit.units import plain
 
-    figures = (
-        (run.token_rate, "{:.4g} tokens/s"),
-        (run.e2e_p95_ms, "P95 {:.4g} ms"),
-        (run.gpu_utilisation, "GPU {:.0%}"),
-        (run.per_1000_tokens_usd, "${:.6f} per 1 000 tokens"),
-    )
-    told = [text.format(value) for value, text in figures if value is not None]
+    told = [
+        text
+        for value, text in (
+            (run.token_rate, f"{plain(run.token_rate or 0)} tokens/s"),
+            (run.e2e_p95_ms, f"P95 {plain(run.e2e_p95_ms or 0)} ms"),
+            (run.gpu_utilisation, f"GPU {run.gpu_utilisation or 0:.0%}"),
+            (run.per_1000_tokens_usd, f"${run.per_1000_tokens_usd or 0:.6f} per 1 000 tokens"),
+        )
+        if value is not None
+    ]
     measured = ", ".join(told) or "no load measured"
     return f"{line(run.collected_at)}  {line(run.verdict):<10}  {line(run.service)}  {measured}"
 
@@ -149,9 +158,11 @@ def _series(runs: Sequence[Run]) -> str:
 
 
 def _trend(trend: FigureTrend) -> str:
+    from inferaudit.units import plain
+
     if trend.direction == "unknown" or trend.first is None or trend.last is None or trend.change is None:
         return f"unknown   {trend.reason}"
-    moved = f"{trend.first:.4g} → {trend.last:.4g} {trend.unit}"
+    moved = f"{plain(trend.first)} → {plain(trend.last)} {trend.unit}"
     return f"{trend.direction:<8}  {moved}, {trend.change:+.0%} over {trend.runs} runs (p = {trend.p_value:.2g})"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -28,7 +29,7 @@ class Output:
 
 def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") -> tuple[Output, ...]:
     """``-o FORMAT[=PATH]``…; without any the terminal's. Two on stdout cannot be told apart: a usage error."""
-    from inferaudit.catalog import suggest
+    from inferaudit.near_words import suggest
     from inferaudit.render import FORMATS
 
     outputs = []
@@ -43,6 +44,9 @@ def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") ->
         outputs.append(Output(name, Path(path) if path not in ("", "-", "/dev/stdout") else None))
     if sum(o.path is None for o in outputs) > 1:
         raise UsageError("two outputs on stdout; give all but one a path, for example -o json=report.json")
+    for output in outputs:
+        if output.path:
+            refuse_unwritable(output.path)
     files = [o.path.resolve() for o in outputs if o.path and not _is_device(o.path)]
     for file in files:
         if files.count(file) > 1:
@@ -55,16 +59,49 @@ def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
+def refuse_unwritable(path: Path) -> None:
+    """:class:`UsageError` for a place that cannot take a file, before there is anything that could be lost."""
+    try:
+        why = _unwritable(path)
+    except OSError as error:  # a name too long
+        why = error.errno or errno.EIO
+    if why:
+        raise UsageError(f"cannot write {path}: {os.strerror(why)}")
+
+
+def _unwritable(path: Path) -> int:
+    """The error that writing `path` would end in, as far as can be told without writing; 0 for none."""
+    if path.is_dir():
+        return errno.EISDIR
+    if _is_device(path):
+        return 0
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return errno.ENOTDIR
+    return 0 if os.access(folder, os.W_OK | os.X_OK) else errno.EACCES
+
+
 def deliver(report: Report, outputs: Sequence[Output]) -> None:
-    """Render and write every output, files first; a file is replaced whole or not at all."""
+    """Render and write every output, files first; a file is replaced whole or not at all.
+
+    What cannot be written keeps none of the others from it: :class:`UsageError` has a line for each, at the end.
+    """
     from inferaudit.render import render
 
+    faults = []
     for output in sorted(outputs, key=lambda output: output.path is None):
         if output.path is None:
             text = render(report, output.format, width=_width(), color=_color(), unicode=_unicode())
             print_text(text if text.endswith("\n") else text + "\n", people=output.format == "terminal")
             continue
-        write_text(output.path, render(report, output.format))
+        try:
+            write_text(output.path, render(report, output.format))
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        raise UsageError("\n".join(faults))
 
 
 def print_text(text: str, *, people: bool) -> None:

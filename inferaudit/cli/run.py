@@ -22,7 +22,7 @@ def run(flags: RunFlags) -> None:
     """
     import sys
 
-    from inferaudit.cli.outputs import EXIT_CODES, deliver, parse_outputs, verdict_line
+    from inferaudit.cli.outputs import EXIT_CODES, deliver, parse_outputs, refuse_unwritable, verdict_line
     from inferaudit.cli.progress import Reporter
     from inferaudit.cli.session import (
         baseline_facts,
@@ -43,6 +43,8 @@ def run(flags: RunFlags) -> None:
 
     reporter = Reporter(quiet=flags.quiet, progress=not flags.no_progress)
     outputs = parse_outputs(flags.output)
+    if flags.snapshot:
+        refuse_unwritable(flags.snapshot)
     judge = judge_flags(flags.scope, flags.phase, flags.fail_on, flags.select, flags.skip)
     policy = effective_policy(flags, reporter, judge)
     catalog = catalog_for(policy, flags.checks, flags.file.parent if flags.file else None)

@@ -27,7 +27,7 @@ def sample_size(
     alpha: Annotated[float, typer.Option("--alpha", help="Chance of seeing it when it is not.")] = 0.05,
     sides: Annotated[int, typer.Option("--sides", help="2: better or worse; 1: one of them.")] = 2,
     per_day: Annotated[
-        float | None, typer.Option("--per-day", help="Requests a day over both arms, for the days it takes.")
+        str | None, typer.Option("--per-day", help="Requests a day over both arms (50k, 1M), for the days it takes.")
     ] = None,
     output: FiguresOutput = None,
 ) -> None:
@@ -40,6 +40,7 @@ def sample_size(
     from inferaudit.cli.figures import deliver_figures
     from inferaudit.errors import UsageError
     from inferaudit.stats import days_needed, sample_size_means, sample_size_proportions
+    from inferaudit.units import flag_value, parse_amount
 
     if relative == absolute:
         raise UsageError(
@@ -47,12 +48,13 @@ def sample_size(
             f"or --absolute (from {baseline:g} to {baseline + lift:g}): they differ a hundredfold"
         )
     target = baseline * (1 + lift) if relative else baseline + lift
+    daily = None if per_day is None else flag_value("--per-day", per_day, parse_amount)
     try:
         if sd is None:
             per_arm = sample_size_proportions(baseline, lift, relative=relative, power=power, alpha=alpha, sides=sides)
         else:
             per_arm = sample_size_means(sd, target - baseline, power=power, alpha=alpha, sides=sides)
-        days = None if per_day is None else max(7, days_needed(2 * per_arm, per_day))
+        days = None if daily is None else max(7, days_needed(2 * per_arm, daily))
     except ValueError as error:
         raise UsageError(str(error)) from error
     figures = {
@@ -67,7 +69,7 @@ def sample_size(
             "power": power,
             "alpha": alpha,
             "sides": sides,
-            "per_day": per_day,
+            "per_day": daily,
         },
     }
     lines = [

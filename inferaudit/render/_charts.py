@@ -13,6 +13,7 @@ from inferaudit.escape import line as one_line
 from inferaudit.load_stages import MIXED, REPEAT
 from inferaudit.render._document import Document, quantity, rows, section
 from inferaudit.render._svg import Axis, Line, Mark, line_chart
+from inferaudit.units import plain
 
 METRICS = {"ttft_ms": "TTFT", "latency_ms": "E2E", "itl_ms": "ITL"}
 PARTS = {
@@ -133,10 +134,11 @@ def _throughput(document: Document) -> Chart:
     label, by_rate, points = steps
     marks = []
     if (rate := _number(knee.get("rate"))) is not None:
-        marks.append(Mark(f"knee: {rate:.3g}/s", x=rate) if by_rate else Mark(f"knee: {rate:.3g}/s", y=rate))
-    summary = f"Requests answered per second at {len(points)} loads; most: {max(y for _, y in points):.3g}/s. "
+        name = f"knee: {plain(rate, 3)}/s"
+        marks.append(Mark(name, x=rate) if by_rate else Mark(name, y=rate))
+    summary = f"Requests answered per second at {len(points)} loads; most: {plain(max(y for _, y in points), 3)}/s. "
     if knee:
-        found = f"at {rate:.3g}/s" if rate is not None else "not found"
+        found = f"at {plain(rate, 3)}/s" if rate is not None else "not found"
         summary += f"Knee {found}: the highest rate at which {one_line(str(knee.get('criterion') or 'it keeps up'))}."
     else:
         summary += "The knee was not searched for."

@@ -69,7 +69,7 @@ def list_prices(document: Document) -> tuple[PriceRow, ...]:
             line(" ".join(str(p[k]) for k in ("cloud", "region") if p.get(k)), 60),
             f"{quantity(p.get('usd'), 'usd')} a GPU-hour",
             quantity(p.get("per_million_usd"), "usd"),
-            line(f"{p.get('gpu')}, {p.get('kind')}, {p.get('instance')}", 120),
+            line(", ".join(str(p[k]) for k in ("gpu", "kind", "instance") if p.get(k)), 120),
             _date(p),
             str(p.get("source") or ""),
         )

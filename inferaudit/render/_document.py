@@ -16,7 +16,7 @@ import msgspec
 from inferaudit.errors import SnapshotError
 from inferaudit.escape import line
 from inferaudit.model import Outcome, Phase, Report, Severity, Verdict
-from inferaudit.units import format_duration
+from inferaudit.units import format_duration, plain
 
 NOT_MEASURED = "not measured"
 NO_SCOPE = "This report does not say what it covers."
@@ -234,13 +234,13 @@ def quantity(value: Any, unit: str | None) -> str:
         case "s":
             return format_duration(value)
         case "1/s":
-            return f"{value:,.4g}/s"
+            return f"{plain(value, commas=True)}/s"
         case "usd":
             places = 2 if abs(value) >= 1 or not value else min(2 - math.floor(math.log10(abs(value))), 15)
             return f"${value:,.{places}f}"
         case None | "":
-            return f"{value:,.6g}"
-    return f"{value:,.4g} {unit}"
+            return plain(value, 6, commas=True)
+    return f"{plain(value, commas=True)} {unit}"
 
 
 def interval_text(interval: Any, unit: str | None) -> str:

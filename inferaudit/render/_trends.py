@@ -14,6 +14,7 @@ from inferaudit.escape import line
 from inferaudit.render._charts import Chart
 from inferaudit.render._document import Document, quantity, rows
 from inferaudit.render._svg import Axis, Line, line_chart
+from inferaudit.units import plain
 
 _STYLES = {"worse": "fail", "better": "pass", "steady": "pass"}
 _UNITS = {"share": "ratio", "USD": "usd", "1/s": "1/s", "ms": "ms", "tokens/s": "tokens/s"}
@@ -144,7 +145,7 @@ def _ends(lines: Sequence[Line]) -> str:
     said = []
     for each in lines:
         values = [y for _, y in each.points if y is not None]
-        said.append(f"{each.name}: {values[0]:.4g}" + (f" → {values[-1]:.4g}" if len(values) > 1 else ""))
+        said.append(f"{each.name}: {plain(values[0])}" + (f" → {plain(values[-1])}" if len(values) > 1 else ""))
     return line("; ".join(said), 400) + "."
 
 
