@@ -11,7 +11,7 @@ from inferaudit.kube import kinds as k
 from inferaudit.kube.access import access, roles
 from inferaudit.kube.assemble import service_facts, status_facts
 from inferaudit.kube.backends import lost_backends, lost_rules
-from inferaudit.kube.existence import named_secrets
+from inferaudit.kube.existence import named_secrets, references
 from inferaudit.kube.related import Surroundings
 from inferaudit.kube.view import FileView, OverlayView, StoredView, UnreadError, name_of
 from inferaudit.kube.workloads import normalise
@@ -397,6 +397,34 @@ def test_rules_of_the_mesh_for_hosts_that_nobody_has() -> None:
     elsewhere = obj(k.DESTINATION_RULE, "elsewhere", {"host": "chat.other.svc.cluster.local"})
     assert [each.found for each in lost_rules(around(elsewhere, dump=True))] == [False]
     assert [each.found for each in lost_rules(around(elsewhere, dump=False))] == [None]
+
+
+def test_entries_that_an_external_secret_does_not_make_and_names_that_are_alike() -> None:
+    env = [{"name": n, "valueFrom": {"secretKeyRef": {"name": "keys", "key": n}}} for n in ("api-key", "apikey")]
+    volume = {"name": "models", "persistentVolumeClaim": {"claimName": "model-caches"}}
+    pod = {"containers": [{**POD_SPEC["containers"][0], "env": env}], "volumes": [volume]}
+    workload = {**DEPLOYMENT, "spec": {**DEPLOYMENT["spec"], "template": {"metadata": {}, "spec": pod}}}
+    maker = obj(k.EXTERNAL_SECRET, "from-vault", {"target": {"name": "keys"}, "data": [{"secretKey": "api-key"}]})
+    files = {k.DEPLOYMENT: [workload], k.EXTERNAL_SECRET: [maker], k.CLAIM: [obj(k.CLAIM, "model-cache")]}
+    found = references(Surroundings(FileView(files), normalise(workload)))
+    assert {each.key: each.key_found for each in found if each.kind == "Secret"} == {"api-key": True, "apikey": False}
+    assert [(each.found, each.like) for each in found if each.kind == k.CLAIM.name] == [(None, "model-cache")]
+
+
+def test_policies_of_gateways_for_routes_that_nobody_has() -> None:
+    route, kind = http_route("way", {"name": "chat"}), k.TRAFFIC_POLICIES[0]
+    targets = {
+        "right": [{"kind": "HTTPRoute", "name": "way"}],
+        "typo": [{"kind": "HTTPRoute", "name": "weg"}],
+        "one-of-two": [{"kind": "HTTPRoute", "name": "weg"}, {"kind": "HTTPRoute", "name": "way"}],
+        "far": [{"kind": "HTTPRoute", "name": "weg", "namespace": "other"}],
+        "unknown-kind": [{"kind": "TCPRoute", "name": "weg"}],
+    }
+    policies = [obj(kind, name, {"targetRefs": refs}) for name, refs in targets.items()]
+    found = lost_rules(around(*policies, route, dump=False))
+    assert [(each.subject.rpartition("/")[2], each.name, each.found) for each in found] == [("typo", "weg", False)]
+    alone = lost_rules(around(policies[1], dump=False))  # routes may be elsewhere: these files show none
+    assert [each.found for each in alone] == [None]
 
 
 def router(name: str, image: str, *args: str, maps: str = "") -> list[dict[str, Any]]:

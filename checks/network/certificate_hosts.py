@@ -3,7 +3,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
-from inferaudit.entrypoints import entries_of, hosts_by_secret
+from inferaudit.entrypoints import entries_of
+from inferaudit.route_hosts import hosts_by_secret
 from inferaudit.subjects import object_subject
 
 

@@ -6,6 +6,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 from inferaudit.kube.selectors import matches_labels, selects
 from inferaudit.kube.types import Workload
 from inferaudit.kube.workloads import template_labels, worker_templates
+from inferaudit.network_peers import about_egress
 from inferaudit.subjects import object_subject
 
 _NAME = "kubernetes.io/metadata.name"
@@ -47,20 +48,39 @@ def group_traffic(snapshot: Snapshot) -> Iterator[Judgement]:
             yield failed(object_subject(service), "selects the workers too, which answer no request", seen)
         else:
             yield passed(object_subject(service), "selects the leaders alone", seen)
-    inward = [p for p in snapshot.fact("service.networkpolicies") if _inward(p)]
-    rules = [rule for p in inward for rule in (p.get("spec") or {}).get("ingress") or ()]
-    if not inward:
+    policies = snapshot.fact("service.networkpolicies")
+    yield from _between(snapshot, workload, [p for p in policies if _inward(p)], "ingress", "from", leader, worker)
+    yield from _between(snapshot, workload, [p for p in policies if about_egress(p)], "egress", "to", leader, worker)
+
+
+def _between(
+    snapshot: Snapshot,
+    workload: Workload,
+    policies: list[Mapping[str, Any]],
+    side: str,
+    peers: str,
+    leader: Mapping[str, str],
+    worker: Mapping[str, str],
+) -> Iterator[Judgement]:
+    """Whether policies of ingress, or of egress, let the pods of the group through to each other."""
+    if not policies:
         return
-    subject = object_subject(inward[0])
-    seen = Evidence("spec.ingress[].from", [rule.get("from") for rule in rules], "the group's own pods, on any port")
+    key = "" if side == "ingress" else side
+    rules = [rule for p in policies for rule in (p.get("spec") or {}).get(side) or ()]
+    subject = object_subject(policies[0])
+    seen = Evidence(f"spec.{side}[].{peers}", [rule.get(peers) for rule in rules], "the group's own pods, on any port")
     space = _labels(snapshot, workload.namespace)
-    verdicts = [_any(_admits(rule, labels, space) for rule in rules) for labels in (leader, worker)]
+    verdicts = [_any(_admits(rule, peers, labels, space) for rule in rules) for labels in (leader, worker)]
+    workers = worker_templates(workload.object)
     if any((template.get("spec") or {}).get("hostNetwork") for template in (workload.template, *workers)):
-        yield not_applicable(subject, "pods on the network of their node are not subject to it", seen)
+        yield not_applicable(subject, "pods on the network of their node are not subject to it", seen, key=key)
     elif all(verdicts):
-        yield passed(subject, "admits the group's own pods", seen)
+        yield passed(subject, "admits the group's own pods", seen, key=key)
     elif False in verdicts:
-        yield failed(subject, "does not let the pods of a group reach each other", seen)
+        way = f" by its rules of {side}" if key else ""
+        yield failed(subject, f"does not let the pods of a group reach each other{way}", seen, key=key)
+    elif key:
+        yield not_applicable(subject, "whether its rules admit the group hangs on addresses or labels", seen, key=key)
     else:
         error = snapshot.error("service.namespace")
         why = error.reason if error else "they were not read"
@@ -120,13 +140,20 @@ def _any(verdicts: Iterable[bool | None]) -> bool | None:
     return True if True in said else None if None in said else False
 
 
-def _admits(rule: Mapping[str, Any], labels: Mapping[str, str], space: tuple[Mapping[str, str], bool]) -> bool | None:
-    """Whether a rule lets pods with these labels in from the same namespace, on all ports that ranks may choose."""
+def _admits(
+    rule: Mapping[str, Any], side: str, labels: Mapping[str, str], space: tuple[Mapping[str, str], bool]
+) -> bool | None:
+    """Whether a rule is for pods with these labels in the same namespace, on all ports that ranks may choose.
+
+    Addresses may be those of pods; who is let in is never told by them here.
+    """
     if rule.get("ports") and not _all_ports(rule["ports"]):
         return False
-    peers = rule.get("from")
+    peers = rule.get(side)
     if not peers:
         return True
+    if side == "to" and any(peer.get("ipBlock") for peer in peers):
+        return None
     return _any(
         _here(peer, space)
         for peer in peers

@@ -3,9 +3,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, not_applicable, passed
-from inferaudit.entrypoints import attachment_faults, backends
+from inferaudit.entrypoints import backends
 from inferaudit.kube.types import LostBackend
 from inferaudit.kube.view import name_of
+from inferaudit.route_hosts import attachment_faults, mesh_attachment_faults
 from inferaudit.subjects import object_subject
 
 _LIKE = 0.75  # of the letters of two names in common: chat-svc and chat-scv, not chat and search
@@ -40,6 +41,8 @@ def route_resolved(snapshot: Snapshot) -> Iterator[Judgement]:
                 wrong.append(f"the Service {name} has no port {port}")
         if snapshot.error("service.gateways") is None and obj.get("kind") in ("HTTPRoute", "GRPCRoute"):
             wrong += attachment_faults(obj, snapshot.fact("service.gateways"))
+        if snapshot.error("service.gateways") is None and obj.get("kind") == "VirtualService":
+            wrong += mesh_attachment_faults(obj, snapshot.fact("service.gateways"))
         wrong += _refusals(obj)
         seen = Evidence("spec, status.parents", wrong or "resolved", "accepted, with backends that exist")
         if wrong:

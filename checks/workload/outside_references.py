@@ -13,14 +13,19 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 def outside_references(snapshot: Snapshot) -> Iterator[Judgement]:
     """A rendered chart names pull secrets, classes and volumes that come from elsewhere.
 
-    Whether they exist in the cluster no file tells; each is a pod that may not start.
+    Whether they exist in the cluster no file tells; each is a pod that may not start. A name that the files lack while
+    they hold one very like it, which nothing names, is a slip of the pen, or the hash of an older version.
     """
     workload = snapshot.fact("workload")
     refs = [r for r in snapshot.fact("service.references") if not r.optional]
     lost = sorted({f"{r.kind} {r.name}" for r in refs if r.found is None})
     gone = sorted({f"{r.kind} {r.name}" for r in refs if r.found is False})
     seen = Evidence("references", lost or len(refs), "all in view")
-    if lost:
+    slips = {f"{r.kind} {r.name}": r.like for r in refs if r.found is None and r.like}
+    if slips:
+        text = "; ".join(f"{name} is not in the files, which hold {like} for nobody" for name, like in slips.items())
+        yield failed(workload.subject, text, Evidence("references", sorted(slips), sorted(set(slips.values()))))
+    elif lost:
         yield unknown(workload.subject, f"not in view: {', '.join(lost)}", seen)
     elif gone:
         why = Evidence("references", gone, "all there")

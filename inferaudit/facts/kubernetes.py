@@ -105,8 +105,9 @@ FACTS = (
     _given(
         "service.lostrules",
         list[LostBackend],
-        "hosts of the namespace's DestinationRules that are no Service and no ServiceEntry",
-        *_list(k.DESTINATION_RULE, k.SERVICE_ENTRY, k.SERVICE),
+        "what DestinationRules and gateways' policies of the namespace are for and that does not exist",
+        *_list(k.DESTINATION_RULE, k.SERVICE_ENTRY, k.INGRESS, *_ROUTES, *k.TRAFFIC_POLICIES),
+        Rbac("get", k.GATEWAY.plural, k.GATEWAY.group, namespaced=False),
     ),
     _given(
         "service.gateways",

@@ -6,14 +6,15 @@ where nothing was read; one of another kind, or a host of the mesh outside the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from inferaudit.kube import kinds as k
+from inferaudit.kube.attachment import targets_of
 from inferaudit.kube.kinds import Kind
 from inferaudit.kube.related import Surroundings
 from inferaudit.kube.types import LostBackend
-from inferaudit.kube.view import Object, UnreadError, namespace_of
+from inferaudit.kube.view import Object, UnreadError, name_of, namespace_of
 from inferaudit.model import FactErrorKind
 from inferaudit.subjects import object_subject
 
@@ -37,9 +38,9 @@ def lost_backends(around: Surroundings) -> list[LostBackend]:
 
 
 def lost_rules(around: Surroundings) -> list[LostBackend]:
-    """DestinationRules of the namespace whose host is the name of a Service that does not exist, or may not."""
+    """Rules and policies of the namespace for a Service, or another object, that does not exist, or may not."""
     found = []
-    for rule in around.here(k.DESTINATION_RULE):
+    for rule in _unless_out_of_view(lambda: around.here(k.DESTINATION_RULE)):
         host = str((rule.get("spec") or {}).get("host") or "")
         name, *rest = host.split(".")
         if "*" in host or rest[1:] not in ([], ["svc"], ["svc", "cluster", "local"]) or len(rest) == 1:
@@ -50,18 +51,53 @@ def lost_rules(around: Surroundings) -> list[LostBackend]:
                 subject=object_subject(rule), path="spec.host", kind="Service", name=host, found=there, reason=reason
             )
             found.append(lost)
+    return [*found, *_lost_targets(around)]
+
+
+def _lost_targets(around: Surroundings) -> list[LostBackend]:
+    """Policies of gateways all of whose targets, objects of the namespace by name, do not exist, or may not."""
+    kinds = {kind.name: kind for kind in (k.SERVICE, k.GATEWAY, k.INFERENCE_POOL, *k.ENTRY_KINDS)}
+    found = []
+    for policy in _unless_out_of_view(lambda: around.here(*k.TRAFFIC_POLICIES)):
+        targets = list(targets_of(policy))
+        if not all(t.name and t.kind in kinds and t.namespace == around.namespace for t in targets):
+            continue
+        looked = [(target, *_look_up(around, kinds[target.kind], target.name)) for target in targets]
+        if looked and not any(there for _, there, _ in looked):
+            target, _, reason = looked[0]
+            lost = LostBackend(
+                subject=object_subject(policy),
+                path="spec.targetRefs",
+                kind=target.kind,
+                name=target.name,
+                found=False if all(each is False for _, each, _ in looked) else None,
+                reason=reason or "not all of its targets are in view",
+            )
+            found.append(lost)
     return found
+
+
+def _look_up(around: Surroundings, kind: Kind, name: str) -> tuple[bool | None, str]:
+    """As :func:`_look`; files that show entries of the namespace show all of them."""
+    if kind not in k.ENTRY_KINDS:
+        return _look(around, kind, name)
+    shown = _unless_out_of_view(lambda: around.here(kind))
+    return (any(name_of(each) == name for each in shown), "") if shown else _look(around, kind, name)
 
 
 def _entered(around: Surroundings) -> set[str]:
     """The hosts that ServiceEntries make known."""
+    entries = _unless_out_of_view(lambda: around.here(k.SERVICE_ENTRY))
+    return {str(host) for entry in entries for host in (entry.get("spec") or {}).get("hosts") or ()}
+
+
+def _unless_out_of_view(read: Callable[[], list[Object]]) -> list[Object]:
     try:
-        entries = around.here(k.SERVICE_ENTRY)
+        return read()
     except UnreadError as unread:
         if unread.error.kind is not FactErrorKind.OUT_OF_VIEW:
             raise
-        return set()
-    return {str(host) for entry in entries for host in (entry.get("spec") or {}).get("hosts") or ()}
+        return []
 
 
 def _look(around: Surroundings, kind: Kind, name: str, namespace: str = "") -> tuple[bool | None, str]:

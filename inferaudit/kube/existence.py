@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 
 from inferaudit.kube import kinds as k
 from inferaudit.kube.kinds import Kind
@@ -10,7 +11,10 @@ from inferaudit.kube.references import Named, walk
 from inferaudit.kube.related import Surroundings
 from inferaudit.kube.types import Reference, Secret
 from inferaudit.kube.view import Object, UnreadError, name_of, namespace_of
+from inferaudit.kube.workloads import normalise
 from inferaudit.model import FactErrorKind
+
+_LIKE = 0.75  # of the letters of two names in common: what a generated suffix leaves, or a slip of the pen
 
 # The API server or its controllers make these themselves, in every cluster and namespace.
 _GIVEN = {
@@ -49,6 +53,7 @@ def _reference(around: Surroundings, named: Named) -> Reference:
         optional=named.optional,
         key=named.key,
         key_found=key_found,
+        like=_like(around, named) if found is None else "",
     )
 
 
@@ -59,11 +64,12 @@ def _look(around: Surroundings, named: Named) -> tuple[bool | None, str, bool | 
         given = _GIVEN.get((named.kind, named.name))
         maker = _maker(around, named.name) if named.kind == k.SECRET else None
         if given or maker:
-            return True, given or f"made by {maker}", None
+            return True, given or f"made by {maker}", _key_made(around, named)
         return None, unread.error.reason, None
     if obj is None:
         return False, "", None
-    return True, "", _has_key(obj, named)
+    there = _has_key(obj, named)
+    return True, "", _key_made(around, named) if there is None else there
 
 
 def _has_key(obj: Object, named: Named) -> bool | None:
@@ -74,6 +80,29 @@ def _has_key(obj: Object, named: Named) -> bool | None:
     if named.kind == k.SECRET and not any(part in obj for part in parts):
         return None
     return any(named.key in (obj.get(part) or {}) for part in parts)
+
+
+def _key_made(around: Surroundings, named: Named) -> bool | None:
+    """Whether the maker of a Secret puts the entry in; None where it does not name all that it puts in."""
+    if named.key is None or named.kind != k.SECRET:
+        return None
+    for obj in _visible(around, k.EXTERNAL_SECRET):
+        spec = obj.get("spec") or {}
+        target = spec.get("target") or {}
+        merged = target.get("creationPolicy") in ("Merge", "None") or spec.get("dataFrom") or target.get("template")
+        if named.name in _makes(k.EXTERNAL_SECRET, obj) and spec.get("data") and not merged:
+            return any(each.get("secretKey") == named.key for each in spec["data"])
+    return None
+
+
+def _like(around: Surroundings, named: Named) -> str:
+    """An object of the files that may be meant by the name of one that they lack: alike, and named by no workload."""
+    if around.view.live or not named.name:
+        return ""
+    everything = [obj for kind in k.WORKLOAD_KINDS for obj in _visible(around, kind)]
+    used = {each.name for obj in everything for each in walk(normalise(obj)) if each.kind == named.kind}
+    free = [name_of(obj) for obj in _visible(around, named.kind) if name_of(obj) not in used]
+    return next(iter(get_close_matches(named.name, free, 1, _LIKE)), "")
 
 
 def _secret(around: Surroundings, name: str) -> Secret:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +50,18 @@ def _plain(spec: Mapping[str, Any], ns: str) -> Iterator[Named]:
 
 
 def _volumes(spec: Mapping[str, Any], ns: str) -> Iterator[Named]:
+    mounts = [
+        m
+        for field in ("initContainers", "containers")
+        for c in spec.get(field) or ()
+        for m in c.get("volumeMounts") or ()
+    ]
     for i, volume in enumerate(spec.get("volumes") or ()):
         path = f"spec.volumes[{i}]"
-        for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
+        yield from _volume_source(
+            volume, ns, path, [m.get("subPath") for m in mounts if m.get("name") == volume.get("name")]
+        )
+        for source in (volume.get("projected") or {}).get("sources") or ():
             yield from _volume_source(source, ns, path)
         claim = volume.get("persistentVolumeClaim") or {}
         yield Named(k.CLAIM, str(claim.get("claimName") or ""), ns, path)
@@ -62,13 +71,19 @@ def _volumes(spec: Mapping[str, Any], ns: str) -> Iterator[Named]:
         yield Named(k.SECRET, str((csi.get("nodePublishSecretRef") or {}).get("name") or ""), ns, path)
 
 
-def _volume_source(source: Mapping[str, Any], ns: str, path: str) -> Iterator[Named]:
-    """ConfigMap and Secret volumes. A Secret volume names its Secret ``secretName``, a projected source ``name``."""
+def _volume_source(
+    source: Mapping[str, Any], ns: str, path: str, mounted: Iterable[str | None] = ()
+) -> Iterator[Named]:
+    """ConfigMap and Secret volumes. A Secret volume names its Secret ``secretName``, a projected source ``name``.
+
+    `mounted` are the paths within the volume that are mounted alone: each is an entry, where entries keep their names.
+    """
     for field, kind in (("configMap", k.CONFIG_MAP), ("secret", k.SECRET)):
         part = source.get(field)
         if isinstance(part, Mapping):
             name, optional = str(part.get("secretName") or part.get("name") or ""), bool(part.get("optional"))
             items: list[str | None] = [str(item["key"]) for item in part.get("items") or () if item.get("key")]
+            items = items or [key for key in dict.fromkeys(mounted) if key and "/" not in key]
             for key in items or [None]:
                 yield Named(kind, name, ns, f"{path}.{field}", optional, key)
 

@@ -75,7 +75,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """An object that the workload names. `path` is where, within the workload; `found` None with the `reason`.
 
     `optional`: the workload says that it starts without it. `key` is the entry of it that must exist, when it names
-    one; `key_found` is then whether it does.
+    one; `key_found` is then whether it does. `like` is an object of the files that nobody names and that may be meant.
     """
 
     kind: str
@@ -87,6 +87,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     optional: bool = False
     key: str | None = None
     key_found: bool | None = None
+    like: str = ""
 
 
 class LostBackend(msgspec.Struct, frozen=True, kw_only=True):
