@@ -129,6 +129,37 @@ def test_any_line_ending_gives_the_same_events(texts: list[str], end: str, bom: 
     assert [body[at : at + 1] in (b"\n", b"\r") for _, at in sse_events(body)] == [True] * len(texts)
 
 
+@pytest.mark.parametrize(
+    ("body", "error", "tokens"),
+    [
+        ("x-trace: a1\nfoo\n%sretry: 9\nfoo: bar\n\n%s%s", None, 2),
+        ("event: ping\ndata: 2026-01-01\n\n%sevent: ping\ndata\n\n%s%s", None, 2),
+        ("x-trace: a1\n\nfoo: bar\n\n", "malformed_event", 0),
+        ('%s{"choices": []}\n\n%s%s', "malformed_event", 1),
+    ],
+)
+def test_fields_of_other_names_mean_nothing_and_make_no_stream(body: str, error: str | None, tokens: int) -> None:
+    event = 'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+    for text in (event, event, "data: [DONE]\n\n"):
+        body = body.replace("%s", text, 1)
+    for api in ("openai-chat", "custom") if error is None else ("openai-chat",):
+        response = streamed(body, api)
+        assert (response.error, len(response.tokens)) == (error, tokens), api
+
+
+def streamed(body: str, api: str = "openai-chat") -> Response:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    return decode(_Received((head + body).encode(), []).raw(), protocol(api), True)
+
+
+def test_whole_numbers_may_have_a_point_and_an_error_that_is_none_is_none() -> None:
+    event = 'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"error":""}\n\n'
+    usage = 'data: {"choices":[],"error":false,"usage":{"prompt_tokens":9.0,"completion_tokens":1.0}}\n\n'
+    response = streamed(event + usage + "data: [DONE]\n\n")
+    assert (response.error, response.input_tokens, response.output_tokens) == (None, 9, 1)
+    assert isinstance(response.output_tokens, int)
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=400), st.booleans(), st.sampled_from(["openai-chat", "ollama", "custom", "tgi", "oip-v2"]))
 def test_hostile_bodies_are_classified_never_raised(body: bytes, stream: bool, api: str) -> None:

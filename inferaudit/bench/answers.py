@@ -36,12 +36,12 @@ Decoder = Callable[[bytes, Answer], int]
 
 
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: int | float | None = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: int | float | None = None  # some gateways write 9.0
+    completion_tokens: int | float | None = None
     prompt_tokens_details: _Details | None = None
 
 
@@ -72,7 +72,7 @@ def openai_event(data: bytes, answer: Answer) -> int:
         answer.finished = True
         return NO_TOKEN
     chunk = _chunk(data)
-    if chunk.error is not None or chunk.object == "error":
+    if chunk.error or chunk.object == "error":
         answer.error = True
         return NO_TOKEN
     choices = chunk.choices
@@ -89,15 +89,15 @@ def openai_event(data: bytes, answer: Answer) -> int:
     if usage is not None:
         before = answer.output_tokens
         _openai_usage(usage, answer)
-        if stated == UNSTATED and usage.completion_tokens is not None:  # continuous usage statistics
-            stated = max(UNSTATED, usage.completion_tokens - (before or 0))
+        if stated == UNSTATED and answer.output_tokens is not None:  # continuous usage statistics
+            stated = max(UNSTATED, answer.output_tokens - (before or 0))
     return stated
 
 
 def openai_body(data: bytes, answer: Answer) -> int:
     """A whole chat or text completion."""
     body = _chunk(data)
-    if body.error is not None or body.object == "error":
+    if body.error or body.object == "error":
         answer.error = True
         return NO_TOKEN
     if not body.choices:
@@ -266,10 +266,10 @@ def _has_text(delta: dict[str, Any]) -> bool:
 
 
 def _openai_usage(usage: _Usage, answer: Answer) -> None:
-    answer.input_tokens = usage.prompt_tokens
-    answer.output_tokens = usage.completion_tokens
+    answer.input_tokens = _int(usage.prompt_tokens)
+    answer.output_tokens = _int(usage.completion_tokens)
     if usage.prompt_tokens_details is not None:
-        answer.cached_tokens = usage.prompt_tokens_details.cached_tokens
+        answer.cached_tokens = _int(usage.prompt_tokens_details.cached_tokens)
 
 
 def _object(value: Any, answer: Answer) -> dict[str, Any]:
@@ -285,4 +285,6 @@ def _get(value: Any, key: str) -> Any:
 
 
 def _int(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

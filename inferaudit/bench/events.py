@@ -5,6 +5,7 @@ Events are found in the whole body, so that where reads, chunks, lines or charac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
@@ -14,6 +15,8 @@ from inferaudit.bench.answers import NO_TOKEN, UNSTATED, Answer, Decoder, openai
 from inferaudit.bench.shape import Shape
 
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
+_PING = b"ping"  # the name of events that keep a connection open and say nothing, by custom
+_NAME = re.compile(rb"[A-Za-z][\w.-]*")  # of a field that we do not know; other text is no field at all
 _BOM = b"\xef\xbb\xbf"  # may stand before an event stream, and says nothing
 
 Counts = list[tuple[int, int]]
@@ -44,7 +47,8 @@ def read_events(body: bytes, framing: str, read: Decoder, answer: Answer, found:
 def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
     """(data, offset of the last byte of its last line) of each event; :class:`msgspec.DecodeError` for what is no SSE.
 
-    Lines end in LF, CRLF or CR. A last event without its blank line is still given: servers end that way.
+    Lines end in LF, CRLF or CR. A last event without its blank line is still given: servers end that way. Fields of
+    other names are ignored (WHATWG HTML, 9.2.6); a body that holds nothing else is no event stream.
     """
     if is_simple(body):
         at = 0
@@ -53,29 +57,40 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
             at += len(part) + 2
         return
     data: list[bytes] = []
-    last, seen = 0, False
+    last, seen, other, kind = 0, False, b"", b""
     for line, at in _lines(body):
         if not line:
-            if data:
+            if data and kind != _PING:
                 yield b"\n".join(data), last
-                data = []
+            data, kind = [], b""
             continue
-        name, colon, value = line.partition(b":")
+        name, _, value = line.partition(b":")
         if not seen:
             name, seen = name.removeprefix(_BOM), True
         if name == b"data":
             data.append(value.removeprefix(b" "))
             last = at
+        elif name == b"event":
+            kind = value.strip()
         elif name and name not in _KNOWN_FIELDS:
-            raise msgspec.DecodeError(f"no field of an event stream: {name[:20]!r}" if colon else "no event stream")
-    if data:
+            other = name
+            if not _NAME.fullmatch(name):
+                raise msgspec.DecodeError(f"no field of an event stream: {name[:20]!r}")
+    if other and not last:
+        raise msgspec.DecodeError(f"no event in what is called an event stream: {other[:20]!r}")
+    if data and kind != _PING:
         yield b"\n".join(data), last
 
 
 def starts_as_sse(body: bytes) -> bool:
     """False for text that is an event stream in name only, as generators of BentoML send it."""
-    name, colon, _ = body.removeprefix(_BOM).lstrip(b"\r\n").partition(b":")
-    return bool(colon) and (name in (b"", b"data") or name in _KNOWN_FIELDS)
+    known: tuple[bytes, ...] = (b"", b"data", *_KNOWN_FIELDS)
+    for line, _ in _lines(body.removeprefix(_BOM).lstrip(b"\r\n")):
+        name, colon, _ = line.partition(b":")
+        if name in known or not _NAME.fullmatch(name):
+            return bool(colon) and name in known
+        known = (b"data",)  # after a field of another name: text has lines such as `id: 7` as well
+    return False
 
 
 def is_simple(body: bytes) -> bool:

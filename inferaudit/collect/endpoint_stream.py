@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from inferaudit.facts.endpoint import StreamAnswer, Usage
 
 _MAX_LINE = 16 << 20
 _START = 1 << 16
+_NAME = re.compile(
+    r"[A-Za-z][\w.-]*", re.ASCII
+)  # of a field that we do not know, which is ignored (WHATWG HTML, 9.2.6)
 _CONTENT_TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 
 
@@ -22,9 +26,9 @@ class Events:
         self._parts: list[bytes] = []  # of a line that has not ended
         self._size = 0
         self._data: list[str] = []
+        self._kind = ""
         self._begun = self._after_cr = False
         self.wrong: str | None = None
-        self.bare_text = False
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """The events that `chunk` completes. Lines end in LF, CRLF or CR, wherever they are cut."""
@@ -67,15 +71,18 @@ class Events:
                 yield line
             return
         if not line:
-            if self._data:
+            if (
+                self._data and self._kind != "ping"
+            ):  # by custom the name of what keeps a connection open and says nothing
                 yield "\n".join(self._data)
-            self._data = []
+            self._data, self._kind = [], ""
             return
         name, _, value = line.partition(":")
         if name == "data":
             self._data.append(value.removeprefix(" "))
-        elif name not in ("", "event", "id", "retry"):
-            self.bare_text = True
+        elif name == "event":
+            self._kind = value.strip()
+        elif name and not _NAME.fullmatch(name):
             self.wrong = self.wrong or "text that is no server-sent event"
 
 

@@ -323,4 +323,6 @@ def _text(document: Mapping[str, Any], key: str) -> str | None:
 
 
 def _count(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
