@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support import groundtruth
 from support.faulty import FaultyServer
+from support.replay import Replay
 
 from inferaudit.records import from_npz
 
@@ -54,6 +55,19 @@ def test_json_and_records_agree(tmp_path: Path) -> None:
     assert len(table.tokens) == 40
     assert list(table.tokens[:4]) == sorted(table.tokens[:4])
     assert first["benchmark"]["seed"] == 3
+
+
+@pytest.mark.parametrize("flag", ["--records", "-o"])
+def test_what_cannot_be_written_is_said_before_any_load(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    places = {"folder": "Is a directory", "file/r": "Not a directory", "n" * 300: "File name too long"}
+    with Replay({}) as server:
+        for name, reason in places.items():
+            ran = bench(*small(server.url, flag, f"{'json=' if flag == '-o' else ''}{tmp_path / name}"))
+            assert (ran.returncode, ran.stderr) == (2, f"error: cannot write {tmp_path / name}: {reason}\n")
+        assert server.seen == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_numpy_reads_the_records_without_us(tmp_path: Path) -> None:

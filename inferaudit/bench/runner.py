@@ -28,6 +28,7 @@ from inferaudit.facts.load import Knee, LoadResult, LoadStage
 from inferaudit.latency import NS_PER_MS, PERCENTILES, percentile
 from inferaudit.plan import LoadPlan, StagePlan
 from inferaudit.records import ABSENT, RecordTable, merge, to_npz
+from inferaudit.whole_file import write_whole
 
 MIN_FOR_ERROR_STOP = 20  # answers before the share of errors may end a stage
 _LIVE_SAMPLES = 5000
@@ -270,8 +271,7 @@ def _write_records(run: _Run, result: LoadResult, records: RecordTable) -> str |
     content = to_npz(replace(records, meta={"result": msgspec.to_builtins(result)}))
     path = Path(run.plan.records)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        write_whole(path, content)
     except OSError as error:
         run.warnings.append(f"the records could not be written to {path}: {error.strerror}")
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from inferaudit.cli.outputs import print_text, write_text
+from inferaudit.cli.outputs import print_text, refuse_unwritable, write_text
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.plan import HttpAuth, Limits, LoadPlan, StagePlan
@@ -73,6 +73,8 @@ class Asked:
 def run_bench(asked: Asked) -> int:
     """The exit code."""
     outputs = _outputs(asked.output)
+    for path in filter(None, [asked.records, *(path for _, path in outputs)]):
+        refuse_unwritable(path)
     if asked.from_ is not None:
         return _again(asked, asked.from_, outputs)
     plan = load_plan(asked)
