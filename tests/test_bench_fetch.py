@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socketserver
+import threading
+from dataclasses import replace
+
 import pytest
 from support.replay import Replay, whole
 
@@ -28,6 +33,27 @@ def test_credentials_stay_at_their_origin(monkeypatch: pytest.MonkeyPatch) -> No
         assert shown(server, server.url, page)
         assert not shown(server, other.url, page), "another port"
         assert not shown(server, server.url.replace("127.0.0.1", "localhost"), page), "another name"
+
+
+def test_a_page_that_drips_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "a-secret-key")
+    given_up = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            with contextlib.suppress(OSError):
+                self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
+                while not given_up.wait(0.02):
+                    self.request.sendall(b"x 1\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        with pytest.raises(CollectError, match="no whole answer within"):
+            get_page(replace(plan(url), timeout_s=0.5), f"{url}/metrics")
+        given_up.set()
+        server.shutdown()
 
 
 def test_an_address_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ FLOORS = {
     "bench": 5,
     "render": 5,
     "rpc": 5,
+    "http_deadline": 5,
     "proposal": 5,
     "planning": 5,
     "demo_server": 5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,13 +38,16 @@ def get_page(plan: LoadPlan, url: str) -> tuple[str, str]:
 def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str, bytes]:
     import httpx  # here, for most loads need no GET and it takes a fifth of their start-up
 
+    from inferaudit.http_deadline import Deadline, keep
+
     transport = httpx.HTTPTransport(uds=plan.url.removeprefix("unix:")) if endpoint.unix else None
     own = headers(plan.auth) if endpoint.unix or _same_origin(url, endpoint) else {}
+    deadline = Deadline()
+    deadline.at = time.monotonic() + plan.timeout_s
+    client = httpx.Client(transport=transport, verify=endpoint.tls or True, timeout=plan.timeout_s)
+    keep(client, deadline)
     try:
-        with (
-            httpx.Client(transport=transport, verify=endpoint.tls or True, timeout=plan.timeout_s) as client,
-            client.stream("GET", url, headers={"User-Agent": USER_AGENT, **own}) as response,
-        ):
+        with client, client.stream("GET", url, headers={"User-Agent": USER_AGENT, **own}) as response:
             content = b""
             for part in response.iter_bytes():
                 content += part
@@ -52,6 +56,8 @@ def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str
             if response.status_code != 200:
                 raise CollectError(f"{url} answered {response.status_code}{advice}")
             return response.headers.get("content-type", ""), content
+    except httpx.TimeoutException:
+        raise CollectError(not_http(endpoint) or f"{url}: no whole answer within {plan.timeout_s:g} s") from None
     except httpx.HTTPError as error:
         raise CollectError(not_http(endpoint) or f"{url}: {error}") from None
     except httpx.InvalidURL as error:

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from inferaudit.collect.http_deadline import Deadline, transport
 from inferaudit.errors import UsageError
+from inferaudit.http_deadline import Deadline, keep
 from inferaudit.plan import HttpAuth
 from inferaudit.redact import marker, redact_text
 
@@ -134,9 +134,8 @@ class Http:
         self.connections = 0
         self._deadline = Deadline()
         limits = httpx.Limits(max_connections=4, max_keepalive_connections=1, keepalive_expiry=60.0)
-        self._client = httpx.Client(
-            transport=transport(context, limits, self._deadline), trust_env=False, follow_redirects=False
-        )
+        self._client = httpx.Client(verify=context, limits=limits, trust_env=False, follow_redirects=False)
+        keep(self._client, self._deadline)
 
     def __enter__(self) -> Http:
         return self

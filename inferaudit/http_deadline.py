@@ -1,4 +1,4 @@
-"""A time by which the head of an answer must be there: the limits of httpx are for each read, and a head may drip."""
+"""A time by which an answer must be there: the limits of httpx are for each read, and an answer may drip."""
 
 from __future__ import annotations
 
@@ -22,21 +22,15 @@ class Deadline:
             return limit
         left = self.at - time.monotonic()
         if left <= 0:
-            raise httpcore.ReadTimeout("the head of the answer was not complete in time")
+            raise httpcore.ReadTimeout("the answer was not complete in time")
         return left if limit is None else min(left, limit)
 
 
-def transport(context: ssl.SSLContext, limits: httpx.Limits, deadline: Deadline) -> httpx.HTTPTransport:
-    """What an :class:`httpx.Client` sends through; its reads keep `deadline`."""
-    made = httpx.HTTPTransport(verify=context, trust_env=False, limits=limits)
-    made._pool = httpcore.ConnectionPool(  # httpx has no parameter for the backend of its pool
-        ssl_context=context,
-        max_connections=limits.max_connections,
-        max_keepalive_connections=limits.max_keepalive_connections,
-        keepalive_expiry=limits.keepalive_expiry,
-        network_backend=_Backend(deadline),
-    )
-    return made
+def keep(client: httpx.Client, deadline: Deadline) -> None:
+    """Have all reads of `client` keep `deadline`, those through the proxies of the environment as well."""
+    for made in (client._transport, *client._mounts.values()):
+        if isinstance(made, httpx.HTTPTransport):
+            made._pool._network_backend = _Backend(deadline)  # httpx has no parameter for the backend of its pool
 
 
 class _Backend(httpcore.SyncBackend):
@@ -53,6 +47,11 @@ class _Backend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         opened = super().connect_tcp(host, port, timeout, local_address, socket_options)
         return _Stream(opened, self._deadline)
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(super().connect_unix_socket(path, timeout, socket_options), self._deadline)
 
 
 class _Stream(httpcore.NetworkStream):
