@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -19,14 +20,17 @@ from support.faulty import FAULTS, FaultyServer
 from support.llamacpp import start_llamacpp
 from support.replay import SERVERS, Replay, both, recorded, whole
 
+from inferaudit.catalog import load_catalog
 from inferaudit.collect.endpoint import FACT_NAMES, collect_endpoint, parse_place
 from inferaudit.collect.endpoint_stream import Events, stream_once
 from inferaudit.collect.endpoint_wire import WIRES, read_answer, tensor_body
 from inferaudit.collect.http_client import Http, Scrubber
 from inferaudit.errors import UsageError
+from inferaudit.evaluate import evaluate
 from inferaudit.facts import fact_spec
-from inferaudit.model import Fact, FactErrorKind
+from inferaudit.model import Fact, FactErrorKind, Outcome, Severity, Snapshot, Target
 from inferaudit.plan import EndpointPlan, HttpAuth
+from inferaudit.policy import Policy
 from inferaudit.snapshot import decode_fact
 
 MODELS = {"torchserve": "tiny"}  # the others list theirs
@@ -445,7 +449,7 @@ def test_a_plain_answer_to_a_request_for_a_stream_is_what_it_is(body: bytes, err
 
 
 def test_events_are_cut_the_same_however_the_bytes_arrive() -> None:
-    text = b'\xef\xbb\xbf: hi\r\ndata: {"a":1}\r\n\r\ndata: x\ndata: y\n\nevent: e\rid: 1\rdata:z\r\r'
+    text = b'\xef\xbb\xbf: hi\r\ndata: {"a":1}\r\n\r\ndata: x\ndata: y\n\nevent: e\rid: 1\rx-t: 7\rdata:z\r\r'
     for step in (1, 2, 3, 7, len(text)):
         events = Events("sse")
         got = [e for i in range(0, len(text), step) for e in events.feed(text[i : i + step])] + list(events.rest())
@@ -626,6 +630,44 @@ def test_http_on_a_port_of_tls_is_one_cause(tls_url: str) -> None:
     reasons = {fact.error.reason for name, fact in facts.items() if name != "endpoint.target" and fact.error}
     assert len(reasons) == 1
     assert "speaks TLS: write https://" in reasons.pop()
+
+
+@pytest.mark.parametrize("says", [b"SSH-2.0-OpenSSH_9.6\r\n", b"-ERR unknown command 'GET'\r\n", b"", None])
+def test_a_port_that_speaks_no_http_is_one_cause(says: bytes | None) -> None:
+    """None: it says what it is told."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            heard = self.request.recv(65536) if says != b"" else b""
+            self.request.sendall(heard if says is None else says)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        facts = collect_endpoint(EndpointPlan(url=url, timeout_s=5.0), environ={})
+        server.shutdown()
+    assert set(facts) == set(FACT_NAMES)
+    reasons = {fact.error.reason for name, fact in facts.items() if name != "endpoint.target" and fact.error}
+    assert len(reasons) == 1, reasons
+    reason = reasons.pop()
+    assert f"{url} answers no request in HTTP: " in reason
+    assert not says or says.decode().strip() in reason
+    snapshot = Snapshot(collected_at="2026-01-01T00:00:00Z", target=Target(url=url), facts=facts)
+    findings = evaluate(load_catalog(), snapshot, Policy.model_validate({"scope": ["endpoint"]}))
+    alone = [f for f in findings if f.cause is None and f.outcome is not Outcome.NOT_APPLICABLE]
+    assert [f.check for f in alone if f.severity is Severity.CRITICAL] == ["audit-collection"]
+    assert {f.check.partition("-")[0] for f in alone} <= {"audit", "process"}
+
+
+def test_a_port_that_sends_everybody_to_tls_is_one_cause() -> None:
+    class Moved(Replay):
+        def answer(self, key: str, head: str, body: bytes) -> bytes:
+            return whole(b"", "308 Permanent Redirect", "text/plain", f"location: https://api.example{key.split()[1]}")
+
+    with Moved({}) as server:
+        facts = collect(server)
+    reasons = {fact.error.reason for name, fact in facts.items() if name != "endpoint.target" and fact.error}
+    assert reasons == {f"{server.url} redirects every request: the service is at https://api.example"}
 
 
 def test_a_unix_socket_is_for_load_alone() -> None:

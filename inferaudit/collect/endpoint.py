@@ -35,7 +35,7 @@ from inferaudit.facts.endpoint import FACTS as SPECS
 from inferaudit.facts.endpoint import EndpointTarget, ServedModel
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import EndpointPlan
-from inferaudit.rpc.client import http_hint
+from inferaudit.rpc.client import first_words, http_hint
 from inferaudit.rpc.urls import http_url, is_rpc
 from inferaudit.runtime_recognition import MAX_PROBES, HttpAnswer, next_probe, recognise
 from inferaudit.runtime_registry import Runtime, runtime
@@ -159,6 +159,7 @@ class _Audit:
         self.connected, self.golden, self.say = connected, golden, say
         self.replies: dict[str, Reply] = {}
         self.silent = 0
+        self.mute = False
 
     def facts(self, so_far: Facts | None = None) -> Facts:
         plan, place, http, scrub = self.plan, self.place, self.http, self.scrub
@@ -175,10 +176,10 @@ class _Audit:
             if self.silent >= _SILENT_GETS:
                 reason = f"{place.origin} accepts connections and answers nothing within {self.get_timeout:g} s"
                 return _down(plan, place, self.connected, reason)
-        if rpc is None and not any(reply.status for reply in self.replies.values()):
-            hint = http_hint(place.host, place.port, tls=place.scheme == "https")
-            if hint:
-                return _down(plan, place, self.connected, hint)
+        nobody = rpc is None and all(not reply.status or self._moved(reply) for reply in self.replies.values())
+        self.mute = nobody and not any(reply.status for reply in self.replies.values())
+        if self.mute and (hint := http_hint(place.host, place.port, tls=place.scheme == "https")):
+            return _down(plan, place, self.connected, hint)
         recognition = recognise(answers)
         profile = runtime(recognition.profile)
         served = models(profile, self.get, http.post, scrub)
@@ -219,6 +220,9 @@ class _Audit:
             next((m.max_model_len for m in served.value or [] if m.id == model), None),
         )
         plain = plain_request(asked)
+        if nobody and 300 <= (getattr(plain, "status", None) or 300) < 400:
+            facts |= _down(plan, place, self.connected, f"{place.origin} {self._instead()}")
+            return facts
         facts["endpoint.plain"] = self._or_denied(plain)
         facts["endpoint.stream"] = self._or_denied(stream_request(asked))
         # After the requests: many servers show a series only once it has counted something.
@@ -240,12 +244,35 @@ class _Audit:
 
     def get(self, path: str) -> Reply:
         """``GET``, once for each path; counts the answers in a row that never came."""
+        if self.mute:  # it was asked often enough
+            return next(iter(self.replies.values()))
         if path not in self.replies:
             reply = self.http.get(path, timeout_s=self.get_timeout)
             hung = reply.error in ("timeout_headers", "connect_timeout")
             self.silent = self.silent + 1 if hung else 0
             self.replies[path] = reply
         return self.replies[path]
+
+    def _instead(self) -> str:
+        """What a server does that speaks no HTTP, or sends everybody elsewhere."""
+        for reply in self.replies.values():
+            if moved := self._moved(reply):
+                return f"redirects every request: the service is at {self.scrub(moved)}"
+        said = first_words(self.place.host, self.place.port, tls=self.place.scheme == "https")
+        if said and not said.startswith(b"HTTP/"):
+            return f"answers no request in HTTP: it says {self.scrub(said.decode('ascii', 'replace').strip())!r}"
+        reply = next(iter(self.replies.values()))
+        return f"answers no request in HTTP: {reply.error}: {self.scrub(reply.detail)}"
+
+    def _moved(self, reply: Reply) -> str:
+        """The origin that a redirect leads to, where it is another; empty for any other answer."""
+        try:
+            to = urlsplit(reply.headers.get("location", "") if 300 <= (reply.status or 0) < 400 else "")
+            port = to.port or {"http": 80, "https": 443}.get(to.scheme)
+        except ValueError:
+            return ""
+        other = (to.scheme, to.hostname, port) != (self.place.scheme, self.place.host.lower(), self.place.port)
+        return f"{to.scheme}://{to.netloc}" if to.scheme in ("http", "https") and to.hostname and other else ""
 
     def _api(self, profile: Runtime) -> tuple[str, str]:
         if self.plan.api:

@@ -164,7 +164,7 @@ def _whole(head: Fields, body: bytes, trailers: Fields, reset: int | None) -> An
 def other_protocol(answered: Answered, host: str, port: int, *, tls: bool) -> str:
     """What a server that did not answer in HTTP/2 speaks instead, as one clause with the advice; empty if unclear."""
     closed = answered.error == "reset_before_headers" and not answered.head
-    if answered.seen.startswith(b"HTTP/") or (closed and _speaks_http1(host, port, tls=tls)):
+    if answered.seen.startswith(b"HTTP/") or (closed and first_words(host, port, tls=tls).startswith(b"HTTP/1")):
         return "it speaks HTTP/1.1, not gRPC: give its gRPC port, or an --api of HTTP"
     alert = answered.seen[:2] == b"\x15\x03"
     if not tls and (alert or (closed and _shakes_hands(host, port))):
@@ -204,17 +204,17 @@ def http_hint(host: str, port: int, *, tls: bool) -> str:
     return f"{host}:{port} speaks HTTP/2 alone, as a gRPC port does: give --api oip-v2-grpc, or the server's HTTP port"
 
 
-def _speaks_http1(host: str, port: int, *, tls: bool) -> bool:
-    """Does a server answer a HEAD in HTTP/1.1?"""
+def first_words(host: str, port: int, *, tls: bool) -> bytes:
+    """How a server's answer to a HEAD in HTTP/1.1 begins; nothing where it says nothing."""
     sock = None
     try:
         sock = socket.create_connection((host, port), timeout=_PEEK_S)
         sock = _trusting("http/1.1").wrap_socket(sock, server_hostname=host) if tls else sock
         name = f"[{host}]" if ":" in host else host
         sock.sendall(f"HEAD / HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n".encode())
-        return sock.recv(16).startswith(b"HTTP/1")
+        return sock.recv(64)
     except OSError:
-        return False
+        return b""
     finally:
         if sock is not None:
             sock.close()
