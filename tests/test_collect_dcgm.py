@@ -44,6 +44,27 @@ NEW = {
 }  # fmt: skip
 
 
+FIRST = """\
+# HELP dcgm_sm_clock SM clock frequency (in MHz).
+# TYPE dcgm_sm_clock gauge
+dcgm_sm_clock{gpu="0",uuid="GPU-00000000"} 1980
+dcgm_memory_clock{gpu="0",uuid="GPU-00000000"} 2619
+dcgm_gpu_temp{gpu="0",uuid="GPU-00000000"} 48
+dcgm_memory_temp{gpu="0",uuid="GPU-00000000"} 51
+dcgm_power_usage{gpu="0",uuid="GPU-00000000"} 412.5
+dcgm_pcie_replay_counter{gpu="0",uuid="GPU-00000000"} 3
+dcgm_gpu_utilization{gpu="0",uuid="GPU-00000000"} 93
+dcgm_mem_copy_utilization{gpu="0",uuid="GPU-00000000"} 40
+dcgm_xid_errors{gpu="0",uuid="GPU-00000000"} 0
+dcgm_fb_free{gpu="0",uuid="GPU-00000000"} 8000
+dcgm_fb_used{gpu="0",uuid="GPU-00000000"} 73000
+# TYPE dcgm_ecc_dbe_volatile_total counter
+dcgm_ecc_dbe_volatile_total{gpu="0",uuid="GPU-00000000"} 1
+# TYPE dcgm_retired_pages_dbe counter
+dcgm_retired_pages_dbe{gpu="0",uuid="GPU-00000000"} 4
+"""
+
+
 def page(values: dict[str, float], number: int = 0, *, node: str = "gpu-1", host: str = "Hostname", **more: str) -> str:
     """A page of one GPU; `more` are labels. Counters are declared as such, for the parser is particular about them."""
     uuid = "uuid" if "pod_name" in more else "UUID"
@@ -116,6 +137,16 @@ def test_both_generations_of_names_give_the_same_gpu(values: dict[str, float]) -
     assert "DCGM_FI_DEV_ROW_REMAP_PENDING" in found.why_unknown("remapped_rows_pending")
     assert "does not tell links apart" in found.why_unknown("nvlinks")
     assert not found.lacks("ecc_enabled"), "an exporter that is silent says nothing of the hardware"
+
+
+def test_an_exporter_before_2_0_is_read_too() -> None:
+    (found,) = asked(FIRST)["nvml.gpus"].value
+    (newer,) = read(page({name: value for name, value in OLD.items() if "ROW" not in name and "CLOCK_" not in name}))
+    assert (found.node, found.index, found.uuid, found.product) == ("127.0.0.1", 0, "GPU-00000000", None)
+    assert found.memory_total_bytes == 81000 * MIB, "it does not tell what is reserved"
+    for name in found.__struct_fields__:
+        if name not in IDENTITY and name not in ("product", "pci_bus_id", "driver_version", "memory_total_bytes"):
+            assert getattr(found, name) == (None if "reserved" in name else getattr(newer, name)), name
 
 
 @pytest.mark.parametrize(

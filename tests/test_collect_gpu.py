@@ -404,13 +404,13 @@ def collect_elsewhere(environment: dict[str, str], mode: str = "local") -> dict[
 
 
 def test_an_old_driver_gives_what_it_has(tmp_path: Path) -> None:
-    environment = nvml_environment(tmp_path, script(gpu(0, **{"memory.used": 1000 * MIB})), old_driver=True)
+    text = script(gpu(0, "process compute 7 4096", **{"memory.used": 1000 * MIB}), driver="470.256.02", cuda=11040)
+    environment = nvml_environment(tmp_path, text, old_driver=True)
     (found,) = collect_elsewhere(environment)["nvml.gpus"]["value"]
     assert found["memory_reserved_bytes"] is None
     assert found["memory_used_bytes"] == 1551 * MIB, "the old call counts what the driver reserves as used"
     assert found["reasons"]["memory_reserved_bytes"] == "this driver does not tell it apart"
-    assert found["processes"] is None
-    assert found["reasons"]["processes"] == "not known to this driver version"
+    assert [(p["pid"], p["kind"], p["used_bytes"]) for p in found["processes"]] == [(7, "compute", 4096)]
     assert found["temperature_c"] == 31, "read with the older call"
     assert found["clock_event_reasons"] == ["gpu_idle"]
     assert found["fabric"] is None

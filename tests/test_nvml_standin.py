@@ -120,6 +120,7 @@ def test_the_old_driver_lacks_the_newer_symbols(tmp_path: Path) -> None:
     old = {name for name in _exported(build(old_driver=True)) if name.startswith("nvml")}
     new = {name for name in _exported(build()) if name.startswith("nvml")}
     assert new - old >= {"nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetComputeRunningProcesses_v3"}
+    assert "nvmlDeviceGetComputeRunningProcesses_v2" in old
     program = (
         "import pynvml\n"
         "pynvml.nvmlInit()\n"

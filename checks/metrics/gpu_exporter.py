@@ -5,10 +5,10 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 
 _WANTED = {
     "utilisation": r"DCGM_FI_DEV_GPU_UTIL(_RATIO)?|DCGM_FI_PROF_GR_ENGINE_ACTIVE|nv_gpu_utilization"
-    r"|amd_gpu_gfx_activity",
-    "memory used": r"DCGM_FI_DEV_FB_USED|nv_gpu_memory_used_bytes|amd_gpu_used_vram",
-    "memory free": r"DCGM_FI_DEV_FB_FREE|DCGM_FI_DEV_FB_TOTAL|nv_gpu_memory_total_bytes|amd_gpu_(free|total)_vram",
-    "temperature": r"DCGM_FI_DEV_GPU_TEMP(_CELSIUS)?|amd_gpu_(edge|junction)_temperature",
+    r"|amd_gpu_gfx_activity|dcgm_gpu_utilization",
+    "memory used": r"DCGM_FI_DEV_FB_USED|dcgm_fb_used|nv_gpu_memory_used_bytes|amd_gpu_used_vram",
+    "memory free": r"DCGM_FI_DEV_FB_(FREE|TOTAL)|dcgm_fb_free|nv_gpu_memory_total_bytes|amd_gpu_(free|total)_vram",
+    "temperature": r"DCGM_FI_DEV_GPU_TEMP(_CELSIUS)?|dcgm_gpu_temp|amd_gpu_(edge|junction)_temperature",
 }
 
 

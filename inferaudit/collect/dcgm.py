@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from inferaudit.collect.gpu_page import gpus_on, operator_nodes, same_node, xid_watch
+from inferaudit.collect.gpu_page import gpus_on, is_dcgm, operator_nodes, same_node, xid_watch
 from inferaudit.collect.http_client import Http, Scrubber, tls_context
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.exposition import MetricFamily, parse_exposition
@@ -87,7 +87,9 @@ def _families(url: str, source: str) -> list[MetricFamily]:
         families = parse_exposition(reply.text, reply.headers.get("content-type", ""))
     except CollectError as error:
         raise refuse(scrub(str(error))) from error
-    if not any(sample.name.startswith("DCGM_") for family in families for sample in family.samples):
+    if not any(
+        sample.name.startswith("DCGM_") or is_dcgm(sample.name) for family in families for sample in family.samples
+    ):
         held = f"{len(families)} metrics, none of them DCGM's" if families else "the page is empty"
         raise refuse(f"{held}; is the device's exporter up, and does it see a GPU?")
     return families

@@ -1,7 +1,7 @@
 """Which DCGM metrics hold which field of a GPU, and how a value becomes it. Data.
 
-Names are those of https://github.com/NVIDIA/dcgm-exporter (default-counters.csv) and of DCGM's dcgm_fields.h, before
-and since DCGM 4.6, which renamed many.
+Names are those of https://github.com/NVIDIA/dcgm-exporter (default-counters.csv, 1.x-compatibility-metrics.csv) and of
+DCGM's dcgm_fields.h, before and since DCGM 4.6, which renamed many.
 """
 
 from __future__ import annotations
@@ -12,6 +12,28 @@ from typing import Any, NamedTuple
 from inferaudit.collect.nvml_readings import RECOVERY_ACTIONS, clock_event_names
 
 DEV = "DCGM_FI_DEV_"
+# dcgm-exporter before 2.0, and its 1.x-compatibility-metrics.csv: the same readings in the same units.
+FIRST_NAMES = {
+    "dcgm_sm_clock": f"{DEV}SM_CLOCK",
+    "dcgm_memory_clock": f"{DEV}MEM_CLOCK",
+    "dcgm_memory_temp": f"{DEV}MEMORY_TEMP",
+    "dcgm_gpu_temp": f"{DEV}GPU_TEMP",
+    "dcgm_power_usage": f"{DEV}POWER_USAGE",
+    "dcgm_pcie_replay_counter": f"{DEV}PCIE_REPLAY_COUNTER",
+    "dcgm_gpu_utilization": f"{DEV}GPU_UTIL",
+    "dcgm_mem_copy_utilization": f"{DEV}MEM_COPY_UTIL",
+    "dcgm_xid_errors": f"{DEV}XID_ERRORS",
+    "dcgm_fb_free": f"{DEV}FB_FREE",
+    "dcgm_fb_used": f"{DEV}FB_USED",
+    "dcgm_ecc_sbe_volatile_total": f"{DEV}ECC_SBE_VOL_TOTAL",
+    "dcgm_ecc_dbe_volatile_total": f"{DEV}ECC_DBE_VOL_TOTAL",
+    "dcgm_ecc_sbe_aggregate_total": f"{DEV}ECC_SBE_AGG_TOTAL",
+    "dcgm_ecc_dbe_aggregate_total": f"{DEV}ECC_DBE_AGG_TOTAL",
+    "dcgm_retired_pages_sbe": f"{DEV}RETIRED_SBE",
+    "dcgm_retired_pages_dbe": f"{DEV}RETIRED_DBE",
+    "dcgm_retired_pages_pending": f"{DEV}RETIRED_PENDING",
+    "dcgm_fi_prof_gr_engine_active": "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
+}
 
 
 class NoReading(Exception):  # noqa: N818  # no error of the program: why a field has no value

@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from inferaudit.collect.gpu_fields import DEV, FIELDS, NoReading, cuda_version
+import msgspec
+
+from inferaudit.collect.gpu_fields import DEV, FIELDS, FIRST_NAMES, NoReading, cuda_version
 from inferaudit.collect.nvml_readings import FABRIC_STATES, fabric_faults, printable
 from inferaudit.exposition import MetricFamily, MetricSample
 from inferaudit.facts.gpu import Gpu, GpuFabric, GpuOperatorNode, MigInstance, XidEvent, XidWatch
@@ -35,6 +37,11 @@ class PageGpu(NamedTuple):
 
 _NEVER = "a DCGM exporter does not export it"
 _TOTALS = "a DCGM exporter counts NVLink errors of all links together and does not tell links apart"
+
+
+def is_dcgm(metric: str) -> bool:
+    """True for a name that a DCGM exporter of any age gives a reading."""
+    return metric.startswith("DCGM_FI_") or metric in FIRST_NAMES
 
 
 def same_node(a: str, b: str) -> bool:
@@ -125,11 +132,12 @@ def operator_nodes(families: Iterable[MetricFamily]) -> list[GpuOperatorNode]:
 
 
 def _dcgm_samples(families: Iterable[MetricFamily]) -> Iterable[MetricSample]:
-    """Samples about a GPU: switches and CPUs, which DCGM exports too, name no GPU."""
+    """Samples about a GPU: switches and CPUs, which DCGM exports too, name no GPU. The first names become today's."""
     for family in families:
         for sample in family.samples:
-            if sample.name.startswith("DCGM_FI_") and _key(sample.labels):
-                yield sample
+            if is_dcgm(sample.name) and _key(sample.labels):
+                known = FIRST_NAMES.get(sample.name)
+                yield sample if known is None else msgspec.structs.replace(sample, name=known)
 
 
 def _label(labels: Mapping[str, str], *names: str) -> str:

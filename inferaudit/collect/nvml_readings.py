@@ -289,7 +289,7 @@ def _processes(nvml: Nvml, handle: Any) -> tuple[tuple[GpuProcess, ...]]:
     }
     for kind, function in lists.items():
         try:
-            processes = nvml.call(function, handle)
+            processes = nvml.first(function, f"{function}_v2", args=(handle,))  # the older one up to driver branch 470
         except NvmlCallError as error:
             if kind == "compute" or not error.unsupported:
                 raise

@@ -16,8 +16,9 @@
  *
  * A value the script does not give is NVML_ERROR_NOT_SUPPORTED, as on hardware
  * that lacks the feature. Every call is appended to INFERAUDIT_NVML_CALLS, when
- * set, so that tests can prove what was asked. Built with -DOLD_DRIVER the
- * symbols that came with driver 535 and later are missing.
+ * set, so that tests can prove what was asked. Built with -DOLD_DRIVER it
+ * is as driver branch 470: newer symbols are missing, and process lists are
+ * those of `_v2`.
  */
 #include "nvml_standin.h"
 
@@ -471,7 +472,6 @@ EXPORT nvmlReturn_t nvmlDeviceGetAttributes_v2(struct device *d, nvmlDeviceAttri
     return code ? code : give_unsigned(d, "mig.compute_slices", &out->computeInstanceSliceCount);
 }
 
-#ifndef OLD_DRIVER
 static nvmlReturn_t processes(struct device *d, const char *kind, unsigned *count, nvmlProcessInfo_t *out)
 {
     unsigned room = out ? *count : 0, seen = 0;
@@ -491,6 +491,11 @@ static nvmlReturn_t processes(struct device *d, const char *kind, unsigned *coun
 
 #define PROCESSES(function, kind) \
     EXPORT nvmlReturn_t function(struct device *d, unsigned *count, nvmlProcessInfo_t *out) { ENTER(d); return processes(d, kind, count, out); }
+#ifdef OLD_DRIVER
+PROCESSES(nvmlDeviceGetComputeRunningProcesses_v2, "compute")
+PROCESSES(nvmlDeviceGetGraphicsRunningProcesses_v2, "graphics")
+PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v2, "mps")
+#else
 PROCESSES(nvmlDeviceGetComputeRunningProcesses_v3, "compute")
 PROCESSES(nvmlDeviceGetGraphicsRunningProcesses_v3, "graphics")
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v3, "mps")
