@@ -44,11 +44,12 @@ def parse_exposition(text: str, content_type: str = "") -> list[MetricFamily]:
     A page beyond :data:`MAX_FAMILIES` or :data:`MAX_SAMPLES` is an error too, never a page that was silently cut.
     """
     declared = {m[1] for m in re.finditer(r"^# TYPE (\S+) ", text, re.MULTILINE)}
+    written = {m[1] for m in re.finditer(r"^([\w:]+_total)\b", text, re.MULTILINE)}
     families: list[MetricFamily] = []
     total = 0
     try:
         for parsed in _parser(content_type)(text):
-            family = _family(parsed, declared)
+            family = _family(parsed, declared, written)
             total += len(family.samples)
             families.append(family)
             if len(families) > MAX_FAMILIES or total > MAX_SAMPLES:
@@ -110,10 +111,10 @@ def _parser(content_type: str) -> Any:
     return prometheus
 
 
-def _family(parsed: Any, declared: set[str]) -> MetricFamily:
+def _family(parsed: Any, declared: set[str], written: set[str]) -> MetricFamily:
     name, kind = str(parsed.name), str(parsed.type)
     # The parser strips _total from a counter's name and adds it to samples that have none; undo what was not there.
-    invented = kind == "counter" and name in declared and f"{name}_total" not in declared
+    invented = kind == "counter" and name in declared and f"{name}_total" not in declared | written
     wire = name if name in declared or kind != "counter" else f"{name}_total"
     rows = [
         MetricSample(s.name.removesuffix("_total") if invented else s.name, dict(s.labels), _finite(s.value))

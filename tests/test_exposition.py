@@ -44,6 +44,13 @@ def test_triton_and_openmetrics_pages() -> None:
     assert find(families, "request_predict_seconds") is not None
 
 
+def test_a_counter_of_openmetrics_is_called_total_in_its_samples_alone() -> None:
+    text = '# TYPE n counter\nn_total{a="b"} 7 # {trace_id="x"} 1.0\nn_created{a="b"} 1700000000\n# EOF\n'
+    (family,) = parse_exposition(text, "application/openmetrics-text; version=1.0.0")
+    assert (family.name, [s.name for s in family.samples]) == ("n", ["n_total", "n_created"])
+    assert total([family], "n_total") == total([family], "n") == 7
+
+
 def test_values_are_found_by_any_of_their_names() -> None:
     families = parse_exposition(body("vllm-0.32/metrics_after"))
     for name in ("vllm:prompt_tokens_total", "vllm:prompt_tokens", "vllm:time_to_first_token_seconds_bucket"):
