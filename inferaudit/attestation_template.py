@@ -53,8 +53,8 @@ def open_rows(checklists: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
     rows: dict[str, Mapping[str, Any]] = {}
     for checklist in checklists:
         for item in checklist["items"]:
-            takes = item["ask"] is not None and not item["origins"]
-            if takes and item["status"] in _OPEN and not (item["attestation"] or {}).get("valid"):
+            takes = item.get("ask") is not None and not item.get("origins")
+            if takes and item["status"] in _OPEN and not (item.get("attestation") or {}).get("valid"):
                 rows.setdefault(item["id"], item)
     return list(rows.values())
 
@@ -64,18 +64,19 @@ def _due(row: Mapping[str, Any], phase: Phase) -> bool:
 
 
 def _urgency(row: Mapping[str, Any]) -> int:
-    return PRIORITIES.index(row["priority"]) if row["priority"] in PRIORITIES else len(PRIORITIES)
+    return PRIORITIES.index(row["priority"]) if row.get("priority") in PRIORITIES else len(PRIORITIES)
 
 
 def _entry(row: Mapping[str, Any], owner: str, date: str, valid_days: int) -> Iterator[str]:
     yield ""
-    yield f"  # {line(str(row['title']), 500)} ({line(str(row['priority']))}, {line(str(row['phase']))})"
-    yield f"  # {line(str(row['status']))}: {line(str(row['message']))}"
+    words = (line(str(row.get(key) or ""), 500) for key in ("title", "priority", "phase"))
+    yield "  # {} ({}, {})".format(*words)
+    yield f"  # {line(str(row['status']))}: {line(str(row.get('message') or ''))}"
     if row.get("ask"):
         yield f"  # Evidence: {line(str(row['ask']), 1000)}"
-    previous = row["attestation"] or {}
+    previous = row.get("attestation") or {}
     if previous:
-        yield f"  # The attestation of {line(str(previous['owner']))} does not count: {_why(previous, date)}"
+        yield f"  # The attestation of {line(str(previous.get('owner') or ''))} does not count: {_why(previous, date)}"
     yield f"  - item: {_quoted(row['id'])}"
     yield '    evidence: ""'
     yield f"    owner: {_quoted(owner)}"
@@ -84,11 +85,12 @@ def _entry(row: Mapping[str, Any], owner: str, date: str, valid_days: int) -> It
 
 
 def _why(attestation: Mapping[str, Any], today: str) -> str:
-    if str(attestation["date"]) > today:
+    expires = attestation.get("expires")
+    if str(attestation.get("date") or "") > today:
         return "it is dated ahead"
-    if attestation["expires"] and str(attestation["expires"]) < today:
-        return f"it expired on {line(str(attestation['expires']))}"
-    return line(str(attestation["detail"] or "its evidence is not there"))
+    if expires and str(expires) < today:
+        return f"it expired on {line(str(expires))}"
+    return line(str(attestation.get("detail") or "its evidence is not there"))
 
 
 def _later(date: str, days: int) -> str:

@@ -2,13 +2,14 @@
 
 The library lists the variables and functions of a compiled expression, the variables of macros among them; which those
 are, and which keys of `params` and `facts` are asked for, is read in the source. What cannot be told for sure (a field
-of `object`, a key that is computed) is left to the evaluation.
+of what the API has and we do not declare, a key that is computed) is left to the evaluation.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from inferaudit.near_words import suggest
@@ -28,26 +29,32 @@ TYPES = frozenset({"int", "uint", "double", "string", "bytes", "bool", "list", "
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _DOT = re.compile(r"\s*\.\s*")
-_PARAM = re.compile(r"(?<![\w.])params\.([A-Za-z_]\w*)(?!\s*\()")
+_FIELD = re.compile(r"(?<![\w.])(object|params)\.([A-Za-z_]\w*)\b(?!\s*\()")  # a method's name is no field
 _FACT = re.compile(r"(?<![\w.])facts\s*\[\s*(?:'([^'\\]*)'|\"([^\"\\]*)\")\s*\]")
 
 
-def name_fault(
-    source: str, program: Any, *, functions: Collection[str], params: Collection[str], facts: Collection[str]
-) -> str:
-    """What is wrong with the first name that nothing defines, or nothing.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an expression may use: `functions` that are lent to it, and the keys of its three variables.
 
-    `program` is the compiled `source`; `functions` are those that are lent to it, `params` and `facts` the keys that
-    those two variables have.
+    `fields` are those of `object`; None where its type is not closed, as that of an object of the API.
     """
-    return next(_faults(source, program, {*FUNCTIONS, *functions}, params, facts), "")
+
+    functions: Collection[str] = ()
+    params: Collection[str] = ()
+    facts: Collection[str] = ()
+    fields: Collection[str] | None = None
 
 
-def _faults(
-    source: str, program: Any, functions: Collection[str], params: Collection[str], facts: Collection[str]
-) -> Iterator[str]:
+def name_fault(source: str, program: Any, names: Names) -> str:
+    """What is wrong with the first name of the compiled `source` that nothing defines, or nothing."""
+    return next(_faults(source, program, names), "")
+
+
+def _faults(source: str, program: Any, names: Names) -> Iterator[str]:
     bound = set(_BOUND.findall(source))
     known = {*VARIABLES, *TYPES, *bound}
+    functions = {*FUNCTIONS, *names.functions}
     for name in program.variables():
         if name.lstrip(".") not in known:
             near = suggest(name, {*VARIABLES, *bound})
@@ -55,14 +62,14 @@ def _faults(
     for name in program.functions():
         if name.isidentifier() and not name.startswith("_") and name not in functions:
             yield f"no function is called {name!r}{suggest(name, functions)}"
-    if "params" not in bound:
-        for name in _PARAM.findall(_DOT.sub(".", _STRING.sub("''", source))):
-            if name not in params:
-                yield f"params has no {name!r}{suggest(name, params)}; the file's `params` declares {_listed(params)}"
-    if "facts" not in bound:
-        for name in (one or two for one, two in _FACT.findall(source)):
-            if name not in facts:
-                yield f"facts has no {name!r}{suggest(name, facts)}; the file's `needs` names {_listed(facts)}"
+    keys = {"object": names.fields, "params": names.params}
+    for variable, name in _FIELD.findall(_DOT.sub(".", _STRING.sub("''", source))):
+        declared = keys[variable]
+        if declared is not None and variable not in bound and name not in declared:
+            yield f"{variable} has no {name!r}{suggest(name, declared)}; it has {_listed(declared)}"
+    for name in (one or two for one, two in _FACT.findall(source)):
+        if "facts" not in bound and name not in names.facts:
+            yield f"facts has no {name!r}{suggest(name, names.facts)}; the file's `needs` names {_listed(names.facts)}"
 
 
 def _listed(names: Collection[str]) -> str:

@@ -101,9 +101,16 @@ def _snapshot(case: _Case, path: Path) -> Snapshot:
         elif name == "load.records" and isinstance(value, dict) and "groups" in value:
             facts[name] = Fact(records_from_groups(value))
         else:
-            facts[name] = Fact(decode_fact(name, value))
+            facts[name] = Fact(_decoded(name, value))
     made = Snapshot(collected_at=case.collected_at, target=Target(), facts=facts)
     return from_bytes(to_bytes(made), str(path))
+
+
+def _decoded(name: str, value: Any) -> Any:
+    try:
+        return decode_fact(name, value)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"facts: {name}: {error}; docs/facts.md has its fields") from error
 
 
 def _problems(case: _Case, outcome: Outcome, findings: tuple[Finding, ...]) -> Iterator[str]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import yaml
 
 from inferaudit.api import Judgement, failed, passed, unknown
-from inferaudit.cel_names import name_fault
+from inferaudit.cel_names import Names, name_fault
 from inferaudit.errors import CatalogError
 from inferaudit.facts import fact_specs
 from inferaudit.kube.quantity import parse_quantity
@@ -168,7 +168,14 @@ class _Template:
         self.parts = [expression(part) if i % 2 else part for i, part in enumerate(_PLACEHOLDER.split(text.strip()))]
 
     def __call__(self, scope: Mapping[str, Any]) -> str:
-        return "".join(part if isinstance(part, str) else _spoken(part(scope)) for part in self.parts)
+        return "".join(part if isinstance(part, str) else _said(part, scope) for part in self.parts)
+
+
+def _said(part: _Expression, scope: Mapping[str, Any]) -> str:
+    try:
+        return _spoken(part(scope))
+    except KeyError:  # what is not there is often the very fault: the verdict stands, whatever its words
+        return "none"
 
 
 def _spoken(value: Any) -> str:
@@ -187,10 +194,17 @@ def _compile(written: str | bool, spec: _CheckFile, at: Callable[[], str]) -> _E
         program = cel.compile(guard_all(source))
     except ValueError as error:
         raise CatalogError(f"{at()}: {str(error).splitlines()[0]}") from error
-    lent = (*_functions(), _EMPTY_ALL)
-    if fault := name_fault(source, program, functions=lent, params=spec.params, facts=spec.needs):
+    names = Names((*_functions(), _EMPTY_ALL), spec.params, spec.needs, _fields(spec))
+    if fault := name_fault(source, program, names):
         raise CatalogError(f"{at()}: {fault}")
     return _Expression(source, program)
+
+
+def _fields(spec: _CheckFile) -> Sequence[str] | None:
+    """The fields of what `object` is, where we declare them all; None for objects as the API has them."""
+    fact = fact_specs().get(spec.for_each or spec.fact)
+    kind = fact and (next(iter(get_args(fact.type)), None) if spec.for_each else fact.type)
+    return kind.__struct_encode_fields__ if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
 
 
 def guard_all(source: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from inferaudit.errors import SnapshotError
-from inferaudit.model import Outcome, Report, Verdict
+from inferaudit.model import Outcome, Phase, Report, Verdict
 from inferaudit.units import format_duration
 
 SCHEMA = "inferaudit.report/v1"
@@ -18,18 +19,64 @@ SCHEMA = "inferaudit.report/v1"
 CLOCK_SKEW = dt.timedelta(minutes=10)
 
 
+_Section = dict[str, Any] | None
+
+
 class _Finding(msgspec.Struct):
     check: str
     outcome: Outcome
     fingerprint: str
 
 
+class _Item(msgspec.Struct):
+    id: str
+    status: Outcome
+    phase: Phase
+    checks: list[str] = []
+    origins: list[str] = []
+    attestation: _Section = None
+
+
+class _Checklist(msgspec.Struct):
+    items: list[_Item]
+
+
+class _Sample(msgspec.Struct):
+    value: list[dict[str, Any]] | None = None
+
+
+class _Series(msgspec.Struct):
+    gpu: list[_Sample] | None = None
+
+
+class _Benchmark(msgspec.Struct):
+    requests: _Section = None
+    latency_ms: _Section = None
+    ttft_ms: _Section = None
+    stages: list[dict[str, Any]] | None = None
+    series: _Series | None = None
+
+
+class _Target(msgspec.Struct):
+    runtime: _Section = None
+    gpus: list[dict[str, Any]] | None = None
+
+
 class _Needed(msgspec.Struct):
-    """What everything that reads a report takes for granted; a renderer decodes the rest."""
+    """What those who read a report take for granted; what may be missing has a default. A renderer decodes the rest."""
 
     verdict: Verdict
     collected_at: dt.datetime
     findings: list[_Finding]
+    phase: Phase | None = None
+    target: _Target | None = None
+    benchmark: _Benchmark | None = None
+    checklists: list[_Checklist] | None = None
+    service: _Section = None
+    digests: _Section = None
+    summary: _Section = None
+    scorecard: _Section = None
+    cost: _Section = None
 
 
 def load_report(path: Path) -> Report:

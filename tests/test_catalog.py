@@ -53,6 +53,11 @@ def test_a_yaml_check_passes_fails_and_quotes() -> None:
     assert judge(yaml_check(), service("10.0.0.1"), wanted="10.0.0.1")[0][0] is Outcome.PASS
 
 
+def test_a_failure_stands_though_its_message_speaks_of_what_is_not_there() -> None:
+    found = judge(yaml_check("has(object.spec.clusterIP)"), service(None))
+    assert found == [(Outcome.FAIL, "service/b/a", "it has the address none")]
+
+
 def test_an_error_of_the_expression_is_unknown_and_never_fail() -> None:
     assert judge(yaml_check(), service(None))[0][0] is Outcome.UNKNOWN
     assert judge(yaml_check("1"), service("x"))[0][0] is Outcome.UNKNOWN
@@ -88,7 +93,13 @@ def test_all_over_nothing_proves_nothing(expression: str, outcome: Outcome) -> N
         ("title: x\n", "missing required field"),
         (YAML.format(asserted="object.(", where="true"), r"^t.yaml:6: assert: Failed to parse[^\n]*$"),
         (YAML.format(asserted="objct.x == 1", where="true"), r"^t.yaml:6: assert: no variable is called 'objct' \(did"),
-        (YAML.format(asserted="true", where="params.x"), r"^t.yaml:5: where: params has no 'x'; .* declares wanted$"),
+        (YAML.format(asserted="true", where="params.x"), r"^t.yaml:5: where: params has no 'x'; it has wanted$"),
+        (
+            YAML.format(asserted="has(object.labels)", where="true").replace(
+                "for_each: service.services", "fact: workload"
+            ),
+            r"^t.yaml:6: assert: object has no 'labels'; it has .*, kind, name, namespace, object, ",
+        ),
         (YAML.format(asserted="true", where="true").replace("low", "lo"), r"^t.yaml:3: Invalid enum value 'lo'"),
         (YAML.format(asserted="true", where="true").replace("service.services", "workload"), "write `fact:` instead"),
         (YAML.format(asserted="true", where="true") + "fact: workload\n", "exactly one of"),

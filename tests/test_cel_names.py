@@ -7,7 +7,7 @@ from typing import Any
 import cel
 import pytest
 
-from inferaudit.cel_names import FUNCTIONS, TYPES, name_fault
+from inferaudit.cel_names import FUNCTIONS, TYPES, Names, name_fault
 
 TIME = 'timestamp("2026-01-01T00:00:00Z")'
 CALLS = {
@@ -37,7 +37,7 @@ CALLS = {
 
 def fault(source: str, **known: Any) -> str:
     lent = {"functions": ("quantity",), "params": ("wanted",), "facts": ("workload",)} | known
-    return name_fault(source, cel.compile(source), **lent)
+    return name_fault(source, cel.compile(source), Names(**lent))
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
@@ -76,7 +76,7 @@ def test_what_is_defined_or_cannot_be_told_is_no_fault(source: str) -> None:
         ("object.a.lowerAscii() == 'x'", "no function is called 'lowerAscii'"),
         (
             "object.a < params.wnted",
-            "params has no 'wnted' (did you mean wanted?); the file's `params` declares wanted",
+            "params has no 'wnted' (did you mean wanted?); it has wanted",
         ),
         ('facts["worklod"].x', "facts has no 'worklod' (did you mean workload?); the file's `needs` names workload"),
     ],
@@ -85,5 +85,10 @@ def test_what_nothing_defines_is_told_with_the_nearest_name(source: str, said: s
     assert fault(source).startswith(said)
 
 
-def test_a_file_that_declares_nothing_says_so() -> None:
-    assert fault("params.x", params=()) == "params has no 'x'; the file's `params` declares none"
+def test_what_declares_nothing_says_so_and_what_is_open_has_every_field() -> None:
+    assert fault("params.x", params=()) == "params has no 'x'; it has none"
+    assert fault("object.size() > 0 && has(object.kind)", fields=("kind", "name")) == ""
+    assert (
+        fault("has(object.knd)", fields=("kind", "name"))
+        == "object has no 'knd' (did you mean kind?); it has kind, name"
+    )

@@ -309,12 +309,14 @@ def test_the_verb_refuses_what_it_does_not_know(args: list[str]) -> None:
 def test_hostile_names_act_in_no_output(tmp_path: Path) -> None:
     evil = "</td><script>alert(1)</script> \x1b[31m\u202e| @all"
     path = tmp_path / "r.json"
-    report = {"schema": "inferaudit.report/v1", "verdict": "GO", "findings": [_finding(subject=evil, message=evil)]}
+    report = {"schema": "inferaudit.report/v1", "verdict": "GO", "collected_at": "2026-11-22T12:00:00Z",
+              "findings": [_finding(subject=evil, message=evil)]}  # fmt: skip
     path.write_bytes(msgspec.json.encode(report))
     empty = tmp_path / "e.json"
     empty.write_bytes(msgspec.json.encode({**report, "findings": []}))
     for output in ("terminal", "markdown"):
         text = _run(str(empty), str(path), "-o", output).stdout
+        assert "1 new" in text
         assert "\x1b" not in text
         assert "\u202e" not in text
     assert "| <script>" not in text.replace("`", "")
@@ -322,7 +324,9 @@ def test_hostile_names_act_in_no_output(tmp_path: Path) -> None:
 
 def test_a_report_whose_findings_are_gone_is_damaged_and_not_a_service_without_faults(tmp_path: Path) -> None:
     data = msgspec.json.decode((GOLDEN / "no_go" / "report.json").read_bytes())
-    for key, value in {"findings": {}, "collected_at": "yesterday"}.items():
+    wrong = {"findings": {}, "collected_at": "yesterday", "service": "chat", "target": [], "checklists": "none",
+             "phase": "soon", "benchmark": {"series": {"gpu": [None]}}}  # fmt: skip
+    for key, value in wrong.items():
         (tmp_path / "r.json").write_bytes(msgspec.json.encode({**data, key: value}))
         with pytest.raises(SnapshotError, match=rf"r.json is a damaged report: .*{key}"):
             load_report(tmp_path / "r.json")
