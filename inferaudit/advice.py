@@ -51,9 +51,8 @@ def runtime_fit(case: Case) -> Advice:
     if at_once is not None:
         basis.append(Figure("requests in flight", at_once, None, "benchmark.stages[].in_flight"))
     if not production:
-        text = (
-            f"{name} is not made for production: {unfit}. For text, an engine with continuous batching (vLLM, SGLang)"
-        )
+        why = unfit.removeprefix("production: ")
+        text = f"{name} is not made for production: {why}. For text, an engine with continuous batching (vLLM, SGLang)"
         return Advice(id, title, "change", f"{text}; for several models or frameworks, Triton.", tuple(basis))
     if kind == "llm" and roots is not None and roots > 1:
         text = (

@@ -160,7 +160,7 @@ class _Judge:
             observed = self.observe(scope) if self.observe else self.asserted(scope)
         except (KeyError, ValueError, RuntimeError, TypeError):
             observed = None  # the field the check asks for is not there: that is the evidence
-        return Evidence(path, observed, self.asserted.source)
+        return Evidence(path, observed, self.asserted.source if self.observe else True)
 
 
 class _Template:

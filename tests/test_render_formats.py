@@ -247,6 +247,18 @@ def test_the_terminal_keeps_to_its_width(name: str, width: int) -> None:
     assert max(map(len, lines)) <= width
 
 
+def test_the_terminal_writes_out_what_a_person_reads_and_counts_the_rest() -> None:
+    report = data("no_go")
+    (one,) = (f for f in report["findings"] if f["check"] == "workload-memory-limit")
+    many = [
+        {**one, "fingerprint": f"{i:016x}", "outcome": "fail" if i % 2 else "pass", "gates": bool(i % 2), "cause": None}
+        for i in range(1000)
+    ]
+    text = render(Report({**report, "findings": many}), "terminal")
+    assert "400 more block it; they are in the JSON report" in text
+    assert "300 more; they are in the JSON report" in text
+
+
 def test_the_terminal_without_unicode_and_colour() -> None:
     text = render(Report(data("no_go")), "terminal", unicode=False)
     assert text.isascii()

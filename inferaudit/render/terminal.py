@@ -46,6 +46,9 @@ from inferaudit.render._options import Options
 from inferaudit.render._trends import KIND_FIGURES, kind_rows, trend_rows, trend_sentence
 
 MIN_WIDTH = 20
+# Written out at most: thousands take minutes to lay out, and nobody scrolls through them.
+_MOST_BLOCKERS = 100
+_MOST_OF_A_GROUP = 200
 _VERDICTS = {
     Verdict.GO: ("GO", "bold white on green"),
     Verdict.NO_GO: ("NO GO", "bold white on red"),
@@ -102,7 +105,8 @@ def _parts(document: Document, width: int) -> Iterable[RenderableType]:
     blocking = blockers(document)
     if blocking:
         yield _title("What blocks it")
-        yield from (_blocker(f, folded.get(f.fingerprint, ())) for f in blocking)
+        yield from (_blocker(f, folded.get(f.fingerprint, ())) for f in blocking[:_MOST_BLOCKERS])
+        yield from _left_out(len(blocking) - _MOST_BLOCKERS, "more block it")
     yield _title("What could not be seen")
     yield from _coverage(document)
     yield _title("Service levels")
@@ -283,9 +287,15 @@ def _group(group: str, findings: Sequence[Finding], folded: dict[str, tuple[Find
     counts = [f"{n} {word}" for s, word in STATUS_WORDS.items() if (n := sum(f.status == s for f in findings))]
     yield Group(Text(), Text.assemble((line(group), "bold"), (f"  {', '.join(counts)}", "dim")))
     order = list(STATUS_WORDS)
-    for finding in sorted(findings, key=lambda f: order.index(f.status)):
-        if finding.outcome is not Outcome.NOT_APPLICABLE:
-            yield _one_line(finding, len(folded.get(finding.fingerprint, ())))
+    said = [f for f in findings if f.outcome is not Outcome.NOT_APPLICABLE]
+    for finding in sorted(said, key=lambda f: order.index(f.status))[:_MOST_OF_A_GROUP]:
+        yield _one_line(finding, len(folded.get(finding.fingerprint, ())))
+    yield from _left_out(len(said) - _MOST_OF_A_GROUP, "more")
+
+
+def _left_out(count: int, what: str) -> Iterable[RenderableType]:
+    if count > 0:
+        yield Group(Text(), Text(f"{count} {what}; they are in the JSON report", style="dim"))
 
 
 def _one_line(finding: Finding, explains: int) -> RenderableType:
