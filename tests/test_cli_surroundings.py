@@ -142,6 +142,9 @@ def test_a_locale_without_our_signs_and_a_width_that_is_none(audited: Path, tmp_
     assert (tmp_path / "page.html").read_bytes() == (audited / "run.html").read_bytes()
     compared = f"inferaudit diff {audited}/run.json {audited}/run.json"
     assert shell(compared, tmp_path, PYTHONIOENCODING="ascii").returncode == 0
+    in_c = shell(compared, tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (in_c.returncode, in_c.stderr) == (0, "")
+    assert "? NO_GO" in in_c.stdout
 
 
 def test_two_means_have_a_sample_size_too(tmp_path: Path) -> None:

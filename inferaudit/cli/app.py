@@ -156,7 +156,7 @@ def _safe_surroundings() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # as long as we run
-        elif stream.errors == "strict":
+        elif stream.errors in ("strict", "surrogateescape"):  # the latter in the C locale
             stream.reconfigure(errors="replace")
 
 
