@@ -24,6 +24,7 @@ _GATEWAY = re.compile(r"ingress|gateway|envoy|istio|nginx|traefik|kong|haproxy|c
 _SCRAPER = re.compile(
     r"monitor|prom|metric|observ|scrap|telemetry|victoria|vmagent|grafana|alloy|otel|collector|datadog"
 )
+_GROUP = "leaderworkerset.sigs.k8s.io/name"  # who has it takes part in the work, and calls nobody's API
 # What CoreDNS listens on behind port 53 of its Service: policies are about the ports of pods.
 _NAME_PORTS = (53, 1053, 5353, 8053)
 _NAME_PORT = re.compile(r"dns|domain|53")
@@ -141,7 +142,7 @@ def _is(peer: Object, one: re.Pattern[str], other: re.Pattern[str]) -> bool:
 
 
 def _peers(policies: Iterable[Object], port: int, containers: Iterable[Object]) -> list[Object]:
-    """The peers of all rules that are about the port; an empty one stands for everybody."""
+    """The peers of all rules that are about the port, less the pods of a group; an empty one stands for everybody."""
     own = list(containers)
     rules = [rule for policy in policies for rule in rules_of(policy)]
     ports = (port, _AMBIENT)
@@ -150,6 +151,7 @@ def _peers(policies: Iterable[Object], port: int, containers: Iterable[Object]) 
         for rule in rules
         if any(_about(rule.get("ports"), each, own) for each in ports)
         for peer in rule.get("from") or [{}]
+        if _GROUP not in ((peer.get("podSelector") or {}).get("matchLabels") or {})
     ]
 
 

@@ -4,6 +4,8 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 from inferaudit.scaling import scalers_of
 from inferaudit.subjects import object_subject
 
+_RAY = "enableInTreeAutoscaling"
+
 
 @check(
     title="The service scales with its load",
@@ -19,7 +21,8 @@ from inferaudit.subjects import object_subject
 def present(snapshot: Snapshot) -> Iterator[Judgement]:
     """A fixed number of replicas is paid for at night and too small at noon.
 
-    It may be meant so, where GPUs are reserved: then waive this. A KServe InferenceService brings its own scaler.
+    It may be meant so, where GPUs are reserved: then waive this. A KServe InferenceService brings its own scaler, so
+    may Ray.
     """
     workload = snapshot.fact("workload")
     scalers = scalers_of(snapshot.fact("service.autoscalers"))
@@ -34,6 +37,8 @@ def present(snapshot: Snapshot) -> Iterator[Judgement]:
         yield passed(
             workload.subject, "scaled by KServe", Evidence("spec.predictor.maxReplicas", predictor.get("maxReplicas"))
         )
+    elif workload.kind == "RayService" and (workload.object["spec"].get("rayClusterConfig") or {}).get(_RAY):
+        yield passed(workload.subject, "scaled by Ray", Evidence(f"spec.rayClusterConfig.{_RAY}", True, "set"))
     else:
         stray = [object_subject(obj) for obj in snapshot.fact_or("service.strayautoscalers", [])]
         cause = ("autoscaling-target", stray[0]) if stray else None

@@ -37,7 +37,13 @@ def batching(snapshot: Snapshot) -> Iterator[Judgement]:
         shown = Evidence(
             size.source if size else "args", size.value if size else None, "batching on, more than one at a time"
         )
-        if not engine.known:
+        idle = next((name for name, text in engine.files.items() if _refused(name, text)), None)
+        if idle:
+            found = Evidence(idle, "max_batch_size: 0, dynamic_batching", "max_batch_size above 0")
+            yield failed(
+                subject, f"{idle} batches up to 0 requests and asks for dynamic_batching: it is not loaded", found
+            )
+        elif not engine.known:
             yield unknown(subject, "the runtime is not recognised: whether it batches cannot be seen", shown)
         elif profile.name == "ray-serve" and "ray.serve.llm" in applications:
             yield passed(subject, "Ray Serve LLM batches continuously", shown)
@@ -68,3 +74,9 @@ def batching(snapshot: Snapshot) -> Iterator[Judgement]:
         else:
             default = profile.settings["batch_size"].default if "batch_size" in profile.settings else "none"
             yield failed(subject, f"{engine.title} does not batch as it is set (default: {default})", shown)
+
+
+def _refused(name: str, text: str) -> bool:
+    """Whether Triton refuses a model's configuration: a batcher for batches of none."""
+    none = re.search(r"(?m)^\s*max_batch_size\s*:\s*0\s*$", text)
+    return name.endswith(".pbtxt") and none is not None and re.search(r"(?m)^\s*dynamic_batching\b", text) is not None

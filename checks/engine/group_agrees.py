@@ -42,6 +42,10 @@ def group_agrees(snapshot: Snapshot) -> Iterator[Judgement]:
     images = [str(each.get("image")) for each in (container, workers[0])]
     if images[0] != images[1] and repository(images[0]) == repository(images[1]):
         wrong.append(("image", images, "one version in both"))
+    pods = [(workload.template.get("spec") or {}, container), (templates[0].get("spec") or {}, workers[0])]
+    shared = [_shares_memory(*each) for each in pods]
+    if shared == [True, False]:
+        wrong.append(("/dev/shm", {"leader": "in memory", "worker": "64 MiB"}, "in memory in both"))  # noqa: S108
     if wrong:
         what = ", ".join(path for path, _, _ in wrong)
         yield failed(workload.subject, f"leader and workers do not agree: {what}", *(Evidence(*each) for each in wrong))
@@ -67,3 +71,9 @@ def _counts(leader: Engine, worker: Engine, size: int) -> Iterator[tuple[str, An
     numbers = {number for text in given if (number := whole_number(text or "")) is not None}
     if numbers - {size}:
         yield "--nnodes", given, f"{size}, the size of the group"
+
+
+def _shares_memory(spec: Mapping[str, Any], container: Mapping[str, Any]) -> bool:
+    memory = {v.get("name") for v in spec.get("volumes") or () if (v.get("emptyDir") or {}).get("medium") == "Memory"}
+    mounts = {m.get("name") for m in container.get("volumeMounts") or () if m.get("mountPath") == "/dev/shm"}  # noqa: S108
+    return bool(memory & mounts) or bool(spec.get("hostIPC"))

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
@@ -9,7 +10,7 @@ from inferaudit.entrypoints import rate_limits
     title="The queue has an end",
     severity=Severity.MEDIUM,
     needs=("workload.containers",),
-    optional=("service.configmaps", "service.ingresses", "service.trafficpolicies", "service.lostbackends"),
+    optional=("workload", "service.configmaps", "service.ingresses", "service.trafficpolicies", "service.lostbackends"),
     remediation=(
         "Limit the queue, for example `--max-num-queued-reqs=64` (vLLM) or `--max-queued-requests` (SGLang), so "
         "that overload is answered with 503 at once."
@@ -33,6 +34,9 @@ def queue_limit(snapshot: Snapshot) -> Iterator[Judgement]:
             snapshot.require_read("service.configmaps")
         if setting and setting.value not in ("", "-1", "0"):
             yield passed(subject, f"{setting.source} = {setting.value}", seen)
+        elif engine.profile.name == "ray-serve" and (length := _of_deployments(snapshot)):
+            shown = Evidence("spec.serveConfigV2: max_queued_requests", length, "a limit")
+            yield passed(subject, f"its deployments queue up to {length} requests", shown)
         elif in_front:
             yield passed(subject, "a rate limit stands in front", Evidence("rate limit", in_front[0], "a limit"))
         elif not engine.known:
@@ -46,3 +50,11 @@ def queue_limit(snapshot: Snapshot) -> Iterator[Judgement]:
             lost = [each.subject for each in snapshot.fact_or("service.lostbackends", ()) if each.found is False]
             cause = ("network-route-resolved", lost[0]) if lost and not ingresses else None
             yield failed(subject, f"{engine.title} queues without end", seen, cause=cause)
+
+
+def _of_deployments(snapshot: Snapshot) -> str:
+    """The limit that Ray Serve's own configuration gives to queues; empty where it gives none."""
+    workload = snapshot.fact_or("workload", None)
+    text = str((workload.object.get("spec") or {}).get("serveConfigV2")) if workload else ""
+    found = re.search(r"max_queued_requests[\"']?\s*:\s*([1-9]\d*)", text)
+    return found[1] if found else ""

@@ -1,8 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
 
 from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, review, unknown
 from inferaudit.engine_args import cache_folder, is_hub_model, serving_engines
 
+_LIKE = 0.75  # of the letters of two paths in common
 _LASTING = ("persistentVolumeClaim", "hostPath", "nfs", "csi", "image", "ephemeral")
 
 
@@ -54,6 +57,8 @@ def model_cache(snapshot: Snapshot) -> Iterator[Judgement]:
         elif is_hub_model(model):
             again = "on an emptyDir" if any(local.startswith(path) for path in brief) else "in the container"
             yield failed(subject, f"every start fetches {model} from the hub: its cache is {again}", seen)
+        elif model.startswith("/") and (meant := _meant(container, model, lasting)):
+            yield failed(subject, f"{model} is on no volume, and {meant} is one: which of them is meant?", seen)
         elif model.startswith("/") and not any(model.startswith(path) for path in brief):
             yield passed(subject, f"{model} lies in the image", seen)
         elif model.startswith("/"):
@@ -62,3 +67,13 @@ def model_cache(snapshot: Snapshot) -> Iterator[Judgement]:
             yield passed(subject, f"lasting volumes are mounted: {', '.join(lasting)}", seen)
         else:
             yield unknown(subject, "where its weights come from cannot be seen", seen)
+
+
+def _meant(container: Mapping[str, Any], model: str, lasting: list[str]) -> str:
+    """The mount that is meant by a folder which is on none, for it is like it; empty where a script may fill it."""
+    words = [str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
+    mounts = [str(mount.get("mountPath")) for mount in container.get("volumeMounts") or ()]
+    near = any(f"{model}/".startswith(f"{path}/") or f"{path}/".startswith(f"{model}/") for path in mounts)
+    if near or any(word in ("-c", "-lc", "-ec") or word.endswith(".sh") for word in words):
+        return ""
+    return next(iter(get_close_matches(model.rstrip("/"), lasting, 1, _LIKE)), "")
