@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 from inferaudit.endpoint_judgements import asked
 
 
@@ -8,6 +8,7 @@ from inferaudit.endpoint_judgements import asked
     title="The server is up by its own word",
     severity=Severity.CRITICAL,
     needs=("endpoint.target", "endpoint.health"),
+    optional=("endpoint.runtime", "endpoint.plain"),
     remediation="Start the server, or correct the route: see the runtime's health routes in docs/runtimes.md.",
 )
 def live(snapshot: Snapshot) -> Iterator[Judgement]:
@@ -18,6 +19,19 @@ def live(snapshot: Snapshot) -> Iterator[Judgement]:
     if alive:
         seen = Evidence(f"endpoint.health[{alive[0].route}].status", alive[0].status, 200)
         yield passed(subject, f"{asked(alive[0].route)} answers {alive[0].status}", seen)
-    elif answers:
-        said = {a.route: a.status if a.status is not None else a.error for a in answers}
-        yield failed(subject, "no health route answers as it does when all is well", Evidence("endpoint.health", said))
+        return
+    if not answers:
+        return
+    seen = Evidence("endpoint.health", {a.route: a.error if a.status is None else a.status for a in answers})
+    runtime, plain = snapshot.fact_or("endpoint.runtime", None), snapshot.fact_or("endpoint.plain", None)
+    shut = [a for a in answers if a.status in (401, 403)]
+    hidden = [a for a in answers if a.status in (404, 405)]  # gateways often let the API alone through
+    if len(shut) + len(hidden) == len(answers) and plain is not None and plain.status == 200 and plain.error is None:
+        answered = Evidence("endpoint.plain.status", plain.status, 200)
+        yield passed(subject, "no health route is open to us, and a real request is answered", answered)
+    elif shut and len(shut) + len(hidden) == len(answers):
+        yield unknown(subject, "its health routes want credentials", seen)
+    elif len(hidden) == len(answers) and runtime is not None and runtime.name == "unknown":
+        yield unknown(subject, "the runtime is not known, and no usual health route is there", seen)
+    else:
+        yield failed(subject, "no health route answers as it does when all is well", seen)

@@ -8,6 +8,7 @@ from inferaudit.endpoint_judgements import asked
     title="The server says that it is ready",
     severity=Severity.HIGH,
     needs=("endpoint.target", "endpoint.health", "endpoint.runtime"),
+    optional=("endpoint.plain",),
     remediation="Wait until the model is loaded; if it never is, read the server's log for the reason.",
 )
 def ready(snapshot: Snapshot) -> Iterator[Judgement]:
@@ -23,12 +24,17 @@ def ready(snapshot: Snapshot) -> Iterator[Judgement]:
             tried = Evidence("endpoint.health[].status", {a.route: a.status for a in answers}, 200)
             yield unknown(subject, "the runtime is not known, and no usual readiness route is there", tried)
         answers = there
+    plain = snapshot.fact_or("endpoint.plain", None)
+    serves = plain is not None and plain.status == 200 and plain.error is None
     for answer in answers:
         seen = Evidence(f"endpoint.health[{answer.route}].status", answer.status, 200)
         if answer.ready:
             yield passed(subject, f"{asked(answer.route)} says ready", seen, key=answer.route)
         elif answer.status in (401, 403):
             yield unknown(subject, f"{asked(answer.route)} wants credentials", seen, key=answer.route)
+        elif serves and answer.status in (404, 405):
+            said = f"{asked(answer.route)} is not let through here, and a real request is answered"
+            yield unknown(subject, said, seen, key=answer.route)
         else:
             said = answer.error or f"status {answer.status}"
             yield failed(subject, f"{asked(answer.route)} does not say ready: {said}", seen, key=answer.route)
