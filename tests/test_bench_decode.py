@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from functools import cache
 from pathlib import Path
@@ -150,6 +151,29 @@ def test_fields_of_other_names_mean_nothing_and_make_no_stream(body: str, error:
 def streamed(body: str, api: str = "openai-chat") -> Response:
     head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
     return decode(_Received((head + body).encode(), []).raw(), protocol(api), True)
+
+
+def test_half_a_character_escaped_is_an_event() -> None:
+    event = 'data: {"choices":[{"delta":{"content":"\\u%s"},"finish_reason":null}]}\n\n'
+    response = streamed(event.replace("%s", "D83D") + event.replace("%s", "de00") + "data: [DONE]\n\n")
+    assert (response.error, len(response.tokens)) == (None, 2)
+    assert streamed('data: {"choices":"\\ud83d\n\n').error == "malformed_event"
+
+
+def test_of_messages_only_the_deltas_are_tokens() -> None:
+    events = [
+        {"type": "message_start", "message": {"usage": {"input_tokens": 9, "output_tokens": 1}}},
+        {"type": "content_block_start", "content_block": {"type": "text", "text": ""}},
+        {"type": "ping"},
+        *[{"type": "content_block_delta", "delta": {"type": "text_delta", "text": "a"}}] * 3,
+        {"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "s"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+        {"type": "message_stop"},
+    ]
+    body = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    response = streamed(body, "custom")
+    assert (response.error, len(response.tokens)) == (None, 3)
+    assert (response.input_tokens, response.output_tokens) == (9, 3)
 
 
 def test_whole_numbers_may_have_a_point_and_an_error_that_is_none_is_none() -> None:

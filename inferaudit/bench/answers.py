@@ -7,6 +7,7 @@ A decoder reads one event's data (or one whole body) into the `Answer` and retur
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,9 +62,21 @@ class _Chunk(msgspec.Struct):
     object: Any = None
 
 
-_chunk = msgspec.json.Decoder(_Chunk).decode
+_strict = msgspec.json.Decoder(_Chunk).decode
 _any = msgspec.json.Decoder().decode
 _TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "function_call")
+
+
+def _chunk(data: bytes) -> _Chunk:
+    try:
+        return _strict(data)
+    except msgspec.DecodeError:
+        if b"\\ud" not in data.lower():
+            raise
+    try:  # half a character, as JavaScript and Java cut their strings: valid JSON, which the strict decoder refuses
+        return msgspec.convert(json.loads(data), _Chunk)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def openai_event(data: bytes, answer: Answer) -> int:
@@ -245,7 +258,23 @@ def any_event(data: bytes, answer: Answer) -> int:
             return NO_TOKEN
         if "choices" in body:
             return openai_event(data, answer)
+        if str(body.get("type")).startswith(("message_", "content_block_")):
+            return _message_event(body, answer)
     return UNSTATED if data else NO_TOKEN
+
+
+def _message_event(event: dict[str, Any], answer: Answer) -> int:
+    """An event of Anthropic's Messages API, which gateways and vLLM speak as well: only deltas hold what was generated.
+
+    https://docs.anthropic.com/en/docs/build-with-claude/streaming
+    """
+    usage = _get(event.get("message"), "usage") or event.get("usage")
+    if (read := _int(_get(usage, "input_tokens"))) is not None:
+        answer.input_tokens = read
+    if (written := _int(_get(usage, "output_tokens"))) is not None:
+        answer.output_tokens = written
+    delta = event.get("delta") if event["type"] == "content_block_delta" else None
+    return UNSTATED if isinstance(delta, dict) and delta.get("type") != "signature_delta" else NO_TOKEN
 
 
 def _listed(choice: _Choice) -> Sequence[Any]:
