@@ -281,7 +281,8 @@ def _touched_share(shape: ModelShape, batch: int) -> float:
 def _check(context: int, concurrency: int, gpus: int | None, fraction: float, batched_tokens: int) -> None:
     for name, value in (("context", context), ("concurrency", concurrency), ("batched tokens", batched_tokens)):
         if not 1 <= value <= 10**9:
-            raise UsageError(f"{name} must be 1 to {10**9:,}, not {value:,}")
+            given = f"{value:,}" if abs(value) < 10**15 else f"{value:.3g}"
+            raise UsageError(f"{name} must be 1 to {10**9:,}, not {given}")
     if gpus is not None and not 1 <= gpus <= _MAX_GPUS:
         raise UsageError(f"GPUs must be 1 to {_MAX_GPUS}, not {gpus}")
     if not 0 < fraction <= 1:

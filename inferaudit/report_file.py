@@ -82,9 +82,13 @@ class _Needed(msgspec.Struct):
 def load_report(path: Path) -> Report:
     """The report in `path`; :class:`SnapshotError` says why it is none."""
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise SnapshotError(f"cannot read the report {path}: {error.strerror}") from error
+    if content.startswith(b"PK"):
+        raise SnapshotError(f"{path} is a snapshot and no report: `inferaudit evaluate {path} -o json=PATH` makes one")
+    try:
+        data = msgspec.json.decode(content)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"{path} is not a JSON report: {error}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:

@@ -93,6 +93,7 @@ def test_version() -> None:
         (["sample-size", "--baseline", 0.1, "--lift", 0.01, "--relative", "--absolute"], "say either --relative"),
         (["capacity", "--model", "-5B"], "'-5B' is no size of a model"),
         (["capacity", "--model", "8B", "--context", "128kB"], "--context: '128kB' is not a number of tokens"),
+        (["capacity", "--model", "8B", "--context", "1e300"], "context must be 1 to 1,000,000,000, not 1e+300"),
         (["capacity", "--model", "8B", "--concurrency", "-1"], "--concurrency: '-1' is not a number"),
         (["generate", "schema", "nope"], "no schema"),
     ],

@@ -332,6 +332,12 @@ def test_a_report_whose_findings_are_gone_is_damaged_and_not_a_service_without_f
             load_report(tmp_path / "r.json")
 
 
+def test_a_snapshot_in_the_place_of_a_report_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "s").write_bytes(b"PK\3\4")
+    with pytest.raises(SnapshotError, match="is a snapshot and no report: `inferaudit evaluate "):
+        load_report(tmp_path / "s")
+
+
 def test_another_service_is_said_and_is_no_baseline() -> None:
     one, other = (_report(_finding(), service={"name": name}) for name in ("chat", "search"))
     assert compare(one, other).notes == ("another service: chat before, search now",)
