@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.nvml import MIB, gpu, nvml_in_process, script
+from support.nvml import MIB, gpu, mig, nvml_in_process, script
 from support.processes import free_port
 
 from inferaudit.catalog import load_catalog
@@ -360,6 +360,19 @@ def test_driver_and_exporter_fill_each_others_gaps_and_are_both_kept(tmp_path: P
         ("NVML", "host-1", 1),
         ("DCGM", "host-1", 1),
     ]
+
+
+def test_what_the_driver_refuses_of_a_board_with_mig_its_exporter_may_tell(tmp_path: Path) -> None:
+    uuid = "GPU-00000000-0000-4000-8000-000000000000"
+    labels = {"UUID": uuid, "node": "host-1", "GPU_I_ID": "7", "GPU_I_PROFILE": "1g.10gb"}
+    refused = {"return.nvmlDeviceGetRemappedRows": 3, "mig.mode": 1}
+    text = script("\n".join([gpu(0, **refused), mig(0)]))
+    with nvml_in_process(tmp_path, text), exporter(page({"ROW_REMAP_FAILURE": 1, "FB_USED": 5}, **labels)) as url:
+        (found,) = collect_gpus(GpuPlan(dcgm_url=url), host="host-1", watch_s=0)["nvml.gpus"].value
+    assert (found.mig_enabled, found.remapped_rows_failure, found.remapped_rows_pending) == (True, True, None)
+    assert "remapped_rows_pending" in found.unsupported
+    assert not found.lacks("remapped_rows_pending"), "unknown, and not the hardware's lack"
+    assert "remapped_rows_failure" not in {*found.unsupported, *found.reasons}
 
 
 def test_a_lost_gpu_is_not_revived_by_an_exporter(tmp_path: Path) -> None:

@@ -183,11 +183,13 @@ def _filled(gpu: Gpu, other: Gpu) -> Gpu:
     names = [
         name
         for name in gpu.__struct_fields__
-        if name not in _UNMERGED and getattr(gpu, name) is None and name not in gpu.unsupported
+        if name not in _UNMERGED and getattr(gpu, name) is None and not gpu.lacks(name)
     ]
     told = {name: value for name in names if (value := getattr(other, name)) is not None}
     reasons = {name: why for name, why in gpu.reasons.items() if name not in told}
-    return msgspec.structs.replace(gpu, **told, reasons=reasons, sources=(*gpu.sources, *other.sources))
+    unsupported = tuple(name for name in gpu.unsupported if name not in told)  # by the driver, of a board with MIG
+    sources = (*gpu.sources, *other.sources)
+    return msgspec.structs.replace(gpu, **told, reasons=reasons, unsupported=unsupported, sources=sources)
 
 
 def _said(name: str, given: Mapping[str, Fact]) -> list[GpuSource]:
