@@ -70,6 +70,13 @@ def test_what_cannot_be_written_is_said_before_any_load(tmp_path: Path, flag: st
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_a_metrics_page_that_is_not_there_is_said() -> None:
+    with groundtruth.start("stream", ttft_us=1_000, itl_us=1_000, tokens=4) as server, Replay({}) as other:
+        ran = bench(*small(server.url, "--metrics-url", f"{other.url}/metrics"))
+    assert ran.returncode == 0, ran.stderr
+    assert f"the server's metrics page could not be read: {other.url}/metrics answered 404" in ran.stdout
+
+
 def test_numpy_reads_the_records_without_us(tmp_path: Path) -> None:
     numpy = pytest.importorskip("numpy", reason="numpy is an optional part of the demo")
     with groundtruth.start("plain") as server:

@@ -46,9 +46,10 @@ def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str
     deadline.at = time.monotonic() + plan.timeout_s
     client = httpx.Client(transport=transport, verify=endpoint.tls or True, timeout=plan.timeout_s)
     keep(client, deadline)
+    answered = False
     try:
         with client, client.stream("GET", url, headers={"User-Agent": USER_AGENT, **own}) as response:
-            content = b""
+            content, answered = b"", True
             for part in response.iter_bytes():
                 content += part
                 if len(content) > _MAX_BYTES:
@@ -57,7 +58,8 @@ def _get(plan: LoadPlan, endpoint: Endpoint, url: str, advice: str) -> tuple[str
                 raise CollectError(f"{url} answered {response.status_code}{advice}")
             return response.headers.get("content-type", ""), content
     except httpx.TimeoutException:
-        raise CollectError(not_http(endpoint) or f"{url}: no whole answer within {plan.timeout_s:g} s") from None
+        hint = "" if answered else not_http(endpoint)
+        raise CollectError(hint or f"{url}: no whole answer within {plan.timeout_s:g} s") from None
     except httpx.HTTPError as error:
         raise CollectError(not_http(endpoint) or f"{url}: {error}") from None
     except httpx.InvalidURL as error:

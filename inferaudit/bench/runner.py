@@ -166,6 +166,8 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
     table = merge([part.table for part in outcome.parts])
     answered = sum(not error for error in table.columns["error"])
     server = run.scraper.window(page, answered) if run.scraper and page else None
+    if page and page.reason:
+        run.warnings.append(f"the server's metrics page could not be read: {page.reason}")
     stepped = max((abs(part.report.step_ns) for part in outcome.parts), default=0)
     if outcome.lost:
         stopped = "workers"
