@@ -13,6 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+pytestmark = pytest.mark.xdist_group("package")  # one wheel for all
+
+
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel's contents, built from the sdist built from this tree."""
