@@ -5,6 +5,7 @@ from inferaudit.benchmark import judged_stage
 from inferaudit.load_readings import server_of
 from inferaudit.load_stages import endpoint_subject
 from inferaudit.records import ABSENT
+from inferaudit.units import plain
 
 
 @check(
@@ -33,7 +34,9 @@ def first_token_path(snapshot: Snapshot, *, max_share: float = 0.5, floor_ms: fl
         yield unknown(subject, server.reason or "the server exports no time to first token")
         return
     ours = sum(waits) / len(waits) / 1e6
-    seen = Evidence(f"load.result.stages.server.{reading.metric}", f"{theirs:.4g} ms", f"{ours:.4g} ms, as measured")
-    said = f"the server had the first token after {theirs:.4g} ms, the caller after {ours:.4g} ms"
+    seen = Evidence(
+        f"load.result.stages.server.{reading.metric}", f"{plain(theirs)} ms", f"{plain(ours)} ms, as measured"
+    )
+    said = f"the server had the first token after {plain(theirs)} ms, the caller after {plain(ours)} ms"
     late = ours - theirs > max(floor_ms, max_share * ours)
     yield (failed if late else passed)(subject, f"{said}: something on the way holds it back" if late else said, seen)

@@ -7,6 +7,7 @@ from inferaudit.benchmark_series import series_section
 from inferaudit.latency_budget import PATH, budget_section
 from inferaudit.load_readings import answered
 from inferaudit.load_stages import endpoint_subject
+from inferaudit.units import plain
 
 _CLIENT_PATH = frozenset(("dns", "connect", "connect_tls", "client", "end"))
 _ADVICE = {
@@ -25,10 +26,10 @@ def _joined(subject: str, joined: dict[str, Any]) -> Judgement:
     """The verdict on a budget that the server's own times are part of."""
     largest, whole = joined["largest"], joined["whole_ms"]
     known = {p["part"]: round(p["per_request_ms"], 3) for p in joined["parts"] if p["per_request_ms"] is not None}
-    seen = Evidence("benchmark.latency_budget", known, f"adds up to {whole:.4g} ms; a part of the model the largest")
+    seen = Evidence("benchmark.latency_budget", known, f"adds up to {plain(whole)} ms; a part of the model the largest")
     took = known.get(largest, joined["unexplained_ms"])
     lost = [p["part"] for p in joined["parts"] if p["per_request_ms"] is None and p["part"] not in ("tcp", "tls")]
-    said = f"the largest part of {whole:.4g} ms is {largest} ({took:.4g} ms): {joined['advice']}"
+    said = f"the largest part of {plain(whole)} ms is {largest} ({plain(took)} ms): {joined['advice']}"
     if largest == "unexplained":
         return unknown(subject, f"{said}; not known: {', '.join(lost)}", seen)
     return (failed if largest in PATH else passed)(subject, said, seen)

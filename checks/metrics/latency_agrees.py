@@ -4,6 +4,7 @@ from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, faile
 from inferaudit.benchmark import judged_stage
 from inferaudit.load_readings import server_of
 from inferaudit.load_stages import endpoint_subject
+from inferaudit.units import plain
 
 
 @check(
@@ -30,8 +31,10 @@ def latency_agrees(snapshot: Snapshot, *, max_share: float = 0.5, floor_ms: floa
         return
     ends, sent = records.columns["end_ns"], records.columns["sent_ns"]
     ours = sum(ends[i] - sent[i] for i in rows) / len(rows) / 1e6
-    seen = Evidence(f"load.result.stages.server.{reading.metric}", f"{theirs:.4g} ms", f"{ours:.4g} ms, as measured")
-    said = f"{reading.metric} says {theirs:.4g} ms a request, callers waited {ours:.4g} ms"
+    seen = Evidence(
+        f"load.result.stages.server.{reading.metric}", f"{plain(theirs)} ms", f"{plain(ours)} ms, as measured"
+    )
+    said = f"{reading.metric} says {plain(theirs)} ms a request, callers waited {plain(ours)} ms"
     bound = max(floor_ms, max_share * ours)
     if theirs - ours > bound:  # a server may count until it has cleaned up, a little after the last byte
         yield failed(subject, f"{said}: no request can take longer inside than outside", seen)
