@@ -93,7 +93,7 @@ def _fill(rate: float | None, knee: float | None) -> Lever:
         "Load the GPUs up to the measured knee",
         factor,
         "measured rate ÷ rate at the knee, at most 1",
-        f"{plain(rate)} ÷ {plain(knee)} = {plain(factor)}" if factor is not None else None,
+        f"{plain(rate)} ÷ {plain(knee)} = {plain(factor)}" if rate and knee and factor else None,
         None if factor is not None else "a measured rate and a knee (--load full)",
         "batching, concurrency and replicas set so that each GPU takes that load",
     )
@@ -109,7 +109,7 @@ def _spot(cost: Cost, hourly: float | None, tolerant: bool) -> Lever:
         "Serve the burst, and only the burst, on spot nodes",
         factor,
         "1 − burst share + burst share × spot price ÷ price",
-        f"1 − {plain(burst)} + {plain(burst)} × {plain(spot)} ÷ {plain(hourly)} = {plain(factor)}" if known else None,
+        f"1 − {burst:.4g} + {burst:.4g} × {spot:.4g} ÷ {hourly:.4g} = {factor:.4g}" if known else None,
         None if known else "cost.burst_share, cost.spot_hourly_usd and a price of the GPU-hour",
         f"takes PodDisruptionBudget, grace and an on-demand fallback{stated}",
         tolerant,
@@ -124,7 +124,7 @@ def _quantise(cost: Cost, rate: float | None) -> Lever:
         "Serve a quantised model",
         factor,
         "measured rate ÷ measured rate of the quantised model on the same GPUs",
-        f"{plain(rate)} ÷ {plain(quantised)} = {plain(factor)}" if factor is not None else None,
+        f"{plain(rate)} ÷ {plain(quantised)} = {plain(factor)}" if rate and quantised and factor else None,
         None if factor is not None else "a measured rate, and cost.quantised_rate_per_s measured in the same way",
         "its loss of quality is measured on the golden set first",
     )
@@ -138,7 +138,7 @@ def _route(cost: Cost) -> Lever:
         "Route easy requests to a smaller model",
         factor,
         "1 − routed share + routed share × the smaller model's cost ratio",
-        f"1 − {plain(share)} + {plain(share)} × {plain(ratio)} = {plain(factor)}" if factor is not None else None,
+        f"1 − {share:.4g} + {share:.4g} × {ratio:.4g} = {factor:.4g}" if factor is not None else None,
         None if factor is not None else "cost.routed_share and cost.routed_cost_ratio",
         "the smaller model passes the golden set on what it is sent",
     )
@@ -147,7 +147,7 @@ def _route(cost: Cost) -> Lever:
 def _share(name: str, title: str, share: float | None, key: str, condition: str) -> Lever:
     """A lever that drops a share of the cost."""
     factor = None if share is None else 1 - share
-    arithmetic = None if factor is None else f"1 − {plain(share)} = {plain(factor)}"
+    arithmetic = None if factor is None else f"1 − {share:.4g} = {factor:.4g}"
     words = key.replace("_", " ")
     return Lever(
         name, title, factor, f"1 − {words}", arithmetic, None if factor is not None else f"cost.{key}", condition

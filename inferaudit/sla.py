@@ -265,13 +265,14 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
 def _not_reached(held: Sustained, objective: Objective) -> tuple[Outcome, str]:
     """An open loop below its target: was it the service, or was no more offered, or not for long enough?"""
     if not held.kept_up and held.long_enough:
-        return Outcome.FAIL, f"; requests piled up at {plain(held.offered)}/s"
+        return Outcome.FAIL, f"; requests piled up at {plain(held.offered or 0)}/s"
     if not held.kept_up:
         return Outcome.UNKNOWN, "; the run was too short beside its latencies to tell a backlog: raise load.duration"
     # What keeps up has made every token it was asked for; more requests a second would tell whether it can make more.
     asked_for_less = objective.metric == "token_throughput" or (held.offered or 0) < objective.target
     if asked_for_less:
-        why = f"; no more was offered ({plain(held.offered)} requests/s), so the service may do more: raise load.rate"
+        offered = plain(held.offered or 0)
+        why = f"; no more was offered ({offered} requests/s), so the service may do more: raise load.rate"
         return Outcome.UNKNOWN, why
     return Outcome.FAIL, ""
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 from corpus import patches
+from support.certificates import certificate
 from support.cluster import ControlPlane, start_control_plane
 from support.images import docker_archive, interpreter, python_files
 from support.llama import LLAMA_IMAGE, llama_image
@@ -40,7 +41,7 @@ SERVICE = Path(__file__).parent / "fixtures" / "node"
 IMAGE = "ghcr.io/ggml-org/llama.cpp:server-b6900"  # the name by which the runtime is recognised
 OURS = "test.inferaudit.dev/inferaudit:1"
 KEY = "sk-invented-for-tests"
-SPACE = "reached"
+SPACE, SEALED = "reached", "sealed"
 
 
 def dependencies(name: str, seen: set[str]) -> Iterator[Path]:
@@ -90,8 +91,68 @@ def install(plane: ControlPlane) -> None:
     plane.kubectl("rollout", "status", "deployment/chat", "-n", SPACE, "--timeout=120s")
 
 
-def start(kubeconfig: Path, folder: Path, *flags: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "inferaudit.cli.app", "run", "--kubeconfig", str(kubeconfig), "-n", SPACE]
+# Ends TLS beside the server, as a mesh's or a proxy's side-car does.
+_TLS_SIDECAR = """
+import socket, ssl, threading
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
+
+def relay(source, target):
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+def serve(plain):
+    try:
+        sealed = context.wrap_socket(plain, server_side=True)
+    except OSError:
+        return
+    server = socket.create_connection(("127.0.0.1", 8080))
+    threading.Thread(target=relay, args=(server, sealed), daemon=True).start()
+    relay(sealed, server)
+
+with socket.create_server(("0.0.0.0", 8443), backlog=64) as listening:
+    while True:
+        threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+"""
+
+
+def sealed(plane: ControlPlane, folder: Path) -> None:
+    """The same service with TLS at its only port, in a namespace of its own."""
+    chain, key = certificate(folder, name=f"DNS:chat.{SEALED}.svc")
+    objects = [each for each in yaml.safe_load_all((SERVICE / "chat.yaml").read_text()) if each]
+    small = {"set": {"resources": {"requests": {"cpu": "10m"}}}}
+    deployment = {"target": "deployment/llm/chat", "merge": {"spec": {"replicas": 1}}, "container": small}
+    port = {"name": "https", "port": 443, "targetPort": "https"}
+    service = {"target": "service/llm/chat", "merge": {"spec": {"ports": [port]}}}
+    changed = patches.apply(objects, [deployment, service])
+    (template,) = (each["spec"]["template"]["spec"] for each in changed if each["kind"] == "Deployment")
+    template["volumes"] = [{"name": "tls", "projected": {"sources": [
+        {"secret": {"name": "chat-tls"}}, {"configMap": {"name": "sidecar"}}]}}]  # fmt: skip
+    template["containers"].append({
+        "name": "tls", "image": IMAGE, "imagePullPolicy": "Never",
+        "command": [str(interpreter()), "/tls/sidecar.py"],
+        "ports": [{"name": "https", "containerPort": 8443}],
+        "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
+        "securityContext": template["containers"][0]["securityContext"],
+    })  # fmt: skip
+    meta = {"namespace": "llm"}
+    changed.append({"apiVersion": "v1", "kind": "Secret", "metadata": {**meta, "name": "chat-tls"},
+                    "type": "kubernetes.io/tls",
+                    "stringData": {"tls.crt": chain.read_text(), "tls.key": key.read_text()}})  # fmt: skip
+    changed.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": "sidecar"},
+                    "data": {"sidecar.py": _TLS_SIDECAR}})  # fmt: skip
+    text = yaml.safe_dump_all(changed).replace("namespace: llm", f"namespace: {SEALED}")
+    plane.apply(text.replace("name: llm\n", f"name: {SEALED}\n"))
+    plane.kubectl("rollout", "status", "deployment/chat", "-n", SEALED, "--timeout=120s")
+
+
+def start(kubeconfig: Path, folder: Path, *flags: object, namespace: str = SPACE) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "inferaudit.cli.app", "run", "--kubeconfig", str(kubeconfig), "-n", namespace]
     command += ["--workload", "deployment/chat", "--no-progress", "-o", f"json={folder / 'report.json'}"]
     command += ["--snapshot", str(folder / "snapshot"), "--api-key-env", "CHAT_KEY"]
     return subprocess.Popen(
@@ -103,9 +164,9 @@ def start(kubeconfig: Path, folder: Path, *flags: object) -> subprocess.Popen[st
     )
 
 
-def audit(kubeconfig: Path, folder: Path, *flags: object) -> tuple[int, dict[str, Any], str]:
+def audit(kubeconfig: Path, folder: Path, *flags: object, namespace: str = SPACE) -> tuple[int, dict[str, Any], str]:
     """Exit code, report and stderr of `inferaudit run` as a process."""
-    run = start(kubeconfig, folder, *flags)
+    run = start(kubeconfig, folder, *flags, namespace=namespace)
     _, errors = run.communicate(timeout=240)
     assert "Traceback" not in errors, errors
     assert KEY not in errors
@@ -167,6 +228,25 @@ def test_a_port_forward_answers_every_probe_and_refuses_the_load(node: Node, tmp
         capture_output=True, text=True, timeout=60, check=True,
     ).stdout  # fmt: skip
     assert "port-forward to pod" in rendered
+
+
+def test_a_port_forward_speaks_tls_where_the_service_does(node: Node, tmp_path: Path) -> None:
+    plane = node.plane
+    try:
+        sealed(plane, tmp_path)
+        flags = ("--port-forward", "--scope", "cluster,endpoint", "--select", "endpoint")
+        code, report, _ = audit(plane.kubeconfig, tmp_path, *flags, namespace=SEALED)
+    finally:
+        plane.kubectl("delete", "namespace", SEALED, "--wait=false", "--ignore-not-found")
+    reach = report["target"]["reach"]
+    assert (reach["how"], reach["service_port"], reach["pod_port"]) == ("port_forward", 443, 8443)
+    assert report["target"]["runtime"]["name"] == "llamacpp"
+    for check in ("endpoint-live", "endpoint-ready", "endpoint-plain-answer", "endpoint-stream"):
+        assert {outcome for outcome, _ in said(report, check)} == {"pass"}, said(report, check)
+    # The certificate is for another name than 127.0.0.1, and is not this way's to judge.
+    tls = {f["check"]: f["outcome"] for f in report["findings"] if f["check"].startswith("endpoint-tls")}
+    assert tls["endpoint-tls-chain"] == tls["endpoint-tls-host"] == "unknown", tls
+    assert code in (1, 3)
 
 
 def test_it_listens_on_this_machine_alone_and_is_gone_afterwards(node: Node) -> None:
