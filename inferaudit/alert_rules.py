@@ -39,8 +39,8 @@ _EXPRESSIONS: Mapping[str, str] = {
     "queue": r"num_requests_waiting|num_queue_req|queue_size|queue_depth|queue_length|pending_request|requests_deferred"
     r"|queued_quer|queued_requests|queue_time|queue_duration|inference_pool_average_queue_size|waiting_requests"
     r"|request_metrics\{[^}]*waiting",
-    "gpu_memory": r"DCGM_FI_DEV_FB_|gpu_memory|gpu_mem|kv_cache_usage|gpu_cache_usage|token_usage|kv_cache_util"
-    r"|kv_cache_block|memory_used_bytes|GPUMemory",
+    "gpu_memory": r"DCGM_FI_DEV_FB_|dcgm_fb_|gpu_memory|gpu_mem|kv_cache_usage|gpu_cache_usage|token_usage"
+    r"|kv_cache_util|kv_cache_block|memory_used_bytes|GPUMemory",
     "gpu_utilization": r"DCGM_FI_DEV_GPU_UTIL|DCGM_FI_PROF_|gpu_util|duty_cycle|GPUUtil|accelerator_util|sm_active",
     "xid": r"\bDCGM_(?:FI_DEV|EXP)_XID|xid",
     "target_down": r"\bup\s*(?:\{[^}]*\})?\s*(?:==\s*[01]|!=\s*1|<|\)[^<>]*<)|\babsent(?:_over_time)?\(|probe_success"

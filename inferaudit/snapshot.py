@@ -76,7 +76,8 @@ def from_bytes(content: bytes, name: str = "snapshot") -> Snapshot:
         facts = {fact: _load_fact(archive, fact, entry, name) for fact, entry in sorted(head.pop("facts").items())}
         return Snapshot(**{**head, "target": Target(**head["target"]), "facts": facts})
     except (zipfile.BadZipFile, msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-        raise SnapshotError(f"{name} is not an inferaudit snapshot, or it is damaged: {error}") from error
+        hint = "; a report is read by `inferaudit render`" if content.lstrip()[:1] == b"{" else ""
+        raise SnapshotError(f"{name} is not an inferaudit snapshot, or it is damaged: {error}{hint}") from error
 
 
 def decode_fact(name: str, value: Any) -> Any:

@@ -98,6 +98,7 @@ def _rewritten(**members: bytes) -> bytes:
     [
         (b"", "not an inferaudit snapshot"),
         (b"<html>", "not an inferaudit snapshot"),
+        (b'{"schema": 3}', "a report is read by `inferaudit render`"),
         (to_bytes(SNAPSHOT)[:-40], "not an inferaudit snapshot"),
         (_rewritten(**{"snapshot.json": b"{}"}), "not an inferaudit snapshot"),
         (_rewritten(**{"snapshot.json": b'{"schema_version": 9, "facts": {}}'}), "snapshot version 9"),

@@ -23,8 +23,9 @@ def run_as_non_root(snapshot: Snapshot) -> Iterator[Judgement]:
         seen = Evidence(
             "securityContext", {"runAsNonRoot": non_root, "runAsUser": user}, "runAsNonRoot or a user above 0"
         )
-        if user == 0 and not non_root:
-            yield failed(container["subject"], "runs as user 0", seen)
+        if user == 0:
+            why = "asks for user 0 and for no root: the kubelet refuses to start it" if non_root else "runs as user 0"
+            yield failed(container["subject"], why, seen)
         elif non_root or user:
             yield passed(container["subject"], f"runs as {f'user {user}' if user else 'a user other than root'}", seen)
         else:
