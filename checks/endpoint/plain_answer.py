@@ -21,6 +21,8 @@ def plain_answer(snapshot: Snapshot) -> Iterator[Judgement]:
         yield unknown(
             subject, f"{where}: {plain.status}, and what the model takes was guessed: give --golden FILE", seen
         )
+    elif plain.status == 429:
+        yield unknown(subject, f"{where}: 429, it takes no more at present: ask again, or with a key that may", seen)
     elif plain.error is not None:
         said = f" ({plain.detail})" if plain.detail else ""
         yield failed(subject, f"{where}: {plain.error}{said}", seen)

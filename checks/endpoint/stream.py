@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed
+from inferaudit.api import Evidence, Judgement, Severity, Snapshot, check, failed, passed, unknown
 
 
 @check(
@@ -19,7 +19,10 @@ def stream(snapshot: Snapshot) -> Iterator[Judgement]:
     if answer is None:
         return
     where = f"POST {answer.route} (stream)"
-    if answer.error is not None:
+    if answer.status == 429:
+        seen = Evidence("endpoint.stream.status", 429, 200)
+        yield unknown(subject, f"{where}: 429, it takes no more at present: ask again, or with a key that may", seen)
+    elif answer.error is not None:
         said = f" ({answer.detail})" if answer.detail else ""
         yield failed(subject, f"{where}: {answer.error}{said}", Evidence("endpoint.stream.error", answer.error))
     elif answer.well_formed is False:
