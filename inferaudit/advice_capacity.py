@@ -10,7 +10,8 @@ from typing import Any
 from inferaudit.advice_basis import Advice, Case, Figure, unknown
 from inferaudit.capacity import Capacity, plan_capacity
 from inferaudit.gpu_table import GpuSpec, find_gpu
-from inferaudit.model_shapes import ModelShape, shape_from_name
+from inferaudit.model_names import shape_from_name
+from inferaudit.model_shapes import ModelShape
 from inferaudit.pod_state import measured_start_s
 from inferaudit.probe_timing import startup_budget
 from inferaudit.scaling import scalers_of

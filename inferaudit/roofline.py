@@ -22,7 +22,7 @@ from inferaudit.gpu_table import GpuSpec
 from inferaudit.latency import mean_in_flight
 from inferaudit.load_readings import answered
 from inferaudit.model import Evidence, Snapshot
-from inferaudit.model_shapes import shape_from_name
+from inferaudit.model_names import shape_from_name
 from inferaudit.records import ABSENT, RecordTable
 
 OPTIONAL = ("workload", "workload.containers", "service.configmaps")

@@ -27,7 +27,8 @@ from inferaudit.capacity import (
 )
 from inferaudit.errors import UsageError
 from inferaudit.gpu_table import MIB, GpuSpec, named_gpu
-from inferaudit.model_shapes import PUBLISHED, load_model_shape, shape_from_name
+from inferaudit.model_names import load_model_shape, shape_from_name
+from inferaudit.model_shapes import PUBLISHED
 
 H100 = named_gpu("H100-80GB")
 LLAMA_70B = load_model_shape("70B")

@@ -14,7 +14,7 @@ from support.replay import Replay, whole
 from support.right_endpoint import KEY, MODEL, RightEndpoint
 
 from inferaudit.collect.endpoint import collect_endpoint
-from inferaudit.collect.endpoint_golden import read_golden
+from inferaudit.collect.golden_file import read_golden
 from inferaudit.errors import UsageError
 from inferaudit.json_shape import mismatch, schema_error
 from inferaudit.plan import EndpointPlan

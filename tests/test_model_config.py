@@ -17,7 +17,8 @@ from inferaudit.capacity import kv_bytes_per_sequence, kv_bytes_per_token, named
 from inferaudit.errors import UsageError
 from inferaudit.gpu_table import named_gpu
 from inferaudit.model_config import shape_from_config
-from inferaudit.model_shapes import ModelShape, load_model_shape
+from inferaudit.model_names import load_model_shape
+from inferaudit.model_shapes import ModelShape
 
 ROWS = json.loads((Path(__file__).parent / "data" / "model-configs.json").read_text("utf-8"))
 CONFIGS = {row["name"]: row["config"] for row in ROWS}

@@ -17,7 +17,8 @@ from inferaudit.engine_args import Engine, quantised_as, serving_engines
 from inferaudit.errors import UsageError
 from inferaudit.gpu_table import GpuSpec, node_gpu
 from inferaudit.kv_reported import ReportedKv, reported_kv
-from inferaudit.model_shapes import ModelShape, shape_from_name
+from inferaudit.model_names import shape_from_name
+from inferaudit.model_shapes import ModelShape
 from inferaudit.placement import gpu_product, usable_nodes
 
 

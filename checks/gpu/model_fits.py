@@ -18,7 +18,8 @@ from inferaudit.engine_args import Engine, quantised_as, serving_engines
 from inferaudit.errors import UsageError
 from inferaudit.gpu_table import GpuSpec, named_gpu, node_gpu
 from inferaudit.kube.types import Node, Workload
-from inferaudit.model_shapes import ModelShape, shape_from_name
+from inferaudit.model_names import shape_from_name
+from inferaudit.model_shapes import ModelShape
 from inferaudit.placement import gpu_product, pinned_products, usable_nodes
 from inferaudit.pod_state import is_current, is_ready, pod_name
 

@@ -8,7 +8,7 @@ from inferaudit.engine_args import Engine, cache_folder, quantised_as, serving_e
 from inferaudit.errors import UsageError
 from inferaudit.kube.quantity import whole
 from inferaudit.kube.types import Workload
-from inferaudit.model_shapes import shape_from_name
+from inferaudit.model_names import shape_from_name
 from inferaudit.placement import usable_nodes
 from inferaudit.pod_state import is_current, is_ready
 

@@ -47,7 +47,7 @@ def capacity(
     from inferaudit.capacity import decode_tokens_per_second_ceiling, plan_capacity
     from inferaudit.cli.figures import deliver_figures
     from inferaudit.gpu_table import named_gpu
-    from inferaudit.model_shapes import load_model_shape
+    from inferaudit.model_names import load_model_shape
     from inferaudit.units import flag_value, parse_count, parse_tokens
 
     tokens = flag_value("--context", context, parse_tokens)

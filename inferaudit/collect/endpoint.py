@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from inferaudit.collect.endpoint_active import probe_actively
 from inferaudit.collect.endpoint_binary import BinaryHttp
-from inferaudit.collect.endpoint_golden import Golden, read_golden, run_golden
+from inferaudit.collect.endpoint_golden import run_golden
 from inferaudit.collect.endpoint_hold import hold_requests
 from inferaudit.collect.endpoint_look import (
     access,
@@ -29,6 +29,7 @@ from inferaudit.collect.endpoint_requests import Asked, plain_request, stream_re
 from inferaudit.collect.endpoint_rpc import RpcHttp, by_method, is_tensorflow, no_rpc, standard_health
 from inferaudit.collect.endpoint_tls import Connected, connect
 from inferaudit.collect.endpoint_wire import WIRES
+from inferaudit.collect.golden_file import Golden, read_golden
 from inferaudit.collect.http_client import Http, Reply, Scrubber, credentials, tls_context
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts.endpoint import FACTS as SPECS

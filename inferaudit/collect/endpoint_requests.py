@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from inferaudit.collect.endpoint_golden import Golden
 from inferaudit.collect.endpoint_stream import status_class, stream_once
 from inferaudit.collect.endpoint_wire import REQUEST_ID, Said, Wire, body_for, error_text, read_answer, tensor_body
+from inferaudit.collect.golden_file import Golden
 from inferaudit.collect.http_client import Http, Scrubber
 from inferaudit.facts.endpoint import PlainAnswer, StreamAnswer
 from inferaudit.model import FactError, FactErrorKind
