@@ -12,9 +12,8 @@ from inferaudit.facts.endpoint import StreamAnswer, Usage
 
 _MAX_LINE = 16 << 20
 _START = 1 << 16
-_NAME = re.compile(
-    r"[A-Za-z][\w.-]*", re.ASCII
-)  # of a field that we do not know, which is ignored (WHATWG HTML, 9.2.6)
+# Of a field that we do not know, which is ignored (WHATWG HTML, 9.2.6).
+_NAME = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _CONTENT_TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 
 
@@ -71,9 +70,7 @@ class Events:
                 yield line
             return
         if not line:
-            if (
-                self._data and self._kind != "ping"
-            ):  # by custom the name of what keeps a connection open and says nothing
+            if self._data and self._kind != "ping":  # by custom what keeps a connection open and says nothing
                 yield "\n".join(self._data)
             self._data, self._kind = [], ""
             return
