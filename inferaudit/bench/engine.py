@@ -223,7 +223,7 @@ class Engine(Exchange):
             connection.ends.append(len(buffer))
             if not chunked or may_end(data, len(data)):
                 self._settle(connection, stamp)
-        # One after the other: the first wakes the server, the others find it awake, which is half the price of a send.
+        # In a row: a server that has gone to sleep is woken once for all of them.
         for connection, stamp in answered:
             number = following()
             if number is None or not self._send(connection, number, stamp):
