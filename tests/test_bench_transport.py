@@ -109,6 +109,28 @@ def test_tls_is_verified_against_the_given_ca(certificate: tuple[Path, Path]) ->
     assert heads[0].startswith(b"POST /v1/models/m:predict HTTP/1.1")
 
 
+def test_a_session_ticket_does_not_cost_the_warm_connection(certificate: tuple[Path, Path]) -> None:
+    """TLS 1.3 sends tickets after the handshake: bytes on an idle connection that are not its end."""
+    listening, served = socket.create_server(("127.0.0.1", 0)), []
+
+    def wrap(sock: socket.socket) -> socket.socket:
+        served.append(sock)
+        return tls(certificate)(sock)
+
+    with serving(listening, wrap):
+        plan = LoadPlan(
+            url=f"https://localhost:{listening.getsockname()[1]}",
+            api="tf-serving",
+            model="m",
+            profile="test",
+            stages=tuple(StagePlan(name, concurrency=8, requests=8) for name in ("warmup", "sustained")),
+            auth=HttpAuth(ca_file=str(certificate[1])),
+        )
+        outcome = run_load(plan)
+    assert len(outcome.records) == 16
+    assert len(served) == 8
+
+
 def test_large_requests_over_tls_arrive_whole(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     template = tmp_path / "big.json"
     template.write_text('{"instances": ["{{prompt}}"]}')

@@ -179,8 +179,16 @@ class Connection:
         return b"".join(parts)
 
     def stays_open(self) -> bool:
-        """What an idle connection has to read is its end."""
-        return False
+        """What an idle connection has to read is its end; over TLS also what a handshake leaves (RFC 8446, 4.6.1)."""
+        if self.tls is None:
+            return False
+        try:
+            data = self.sock.recv(65536)
+            return bool(data) and not self.decrypt(data)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def digest(self) -> None:
         """Let the parser see what it has not seen yet; raises httptools' errors."""
