@@ -26,8 +26,11 @@ def section(outcome: LoadOutcome, **slo: float) -> dict[str, Any]:
     return benchmark_section(outcome.result, outcome.records, slo)
 
 
-def test_what_is_reported_is_what_happened() -> None:
+@pytest.mark.parametrize("ring", [True, False])
+def test_what_is_reported_is_what_happened(ring: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernel stamps at both ends: the two can differ only by the way between them, whatever the machine is doing."""
+    if not ring:
+        monkeypatch.setattr("inferaudit.bench.connections.ring", lambda: None)
     with groundtruth.start("stream", ttft_us=20_000, itl_us=2_000, tokens=20) as server:
         outcome = load(server.url, StagePlan("sustained", concurrency=10, requests=100))
     truth = {(r.port, r.number): r for r in server.truth().requests}

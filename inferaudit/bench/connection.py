@@ -60,13 +60,13 @@ class Connection:
     `buffer` is the answer as it came, `ends` how much of it there was after the read of which `stamps`, `fed` how much
     of it the parser has seen. `chunked`: the head is whole and the body comes in chunks, so that only a read which
     ends like one (`limits.may_end`) need be parsed. `ended` is when the server closed it without an answer, while we
-    wait to learn why.
+    wait to learn why. `token` is the ring's name for it while a ring receives what arrives on it, else 0.
     """
 
     __slots__ = (
         "buffer", "chunked", "connect_ns", "done", "ended", "endpoint", "ends", "fd", "fed", "feed", "first",
         "incoming", "index", "layered", "opened", "out", "outgoing", "read_into", "requests", "scheduled", "send",
-        "sent", "sock", "stamps", "state", "tls",
+        "sent", "sock", "stamps", "state", "tls", "token",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, address: int = 0) -> None:
@@ -91,6 +91,7 @@ class Connection:
         self.layered = endpoint.tls is not None  # are bytes changed on their way?
         self.tls: ssl.SSLObject | None = None
         self.incoming = self.outgoing = None  # type: ssl.MemoryBIO | None
+        self.token = 0
         self.requests = 0
         self.index = -1
         self.scheduled = self.sent = self.first = 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
 
 from inferaudit.bench.connection import CLOSED, IDLE, READ, WRITE, ConnectError, Connection
 from inferaudit.bench.endpoint import Endpoint
-from inferaudit.bench.poller import Poller
+from inferaudit.bench.poller import ONCE, Poller
+from inferaudit.bench.ring import Ring, ring
 
 WARM_AT_ONCE = 50  # more at once overflow accept queues, and the retransmissions look like latency
 
@@ -16,10 +18,14 @@ WARM_AT_ONCE = 50  # more at once overflow accept queues, and the retransmission
 class Connections:
     """Connections by descriptor. What fails to open is answered with its error class, never raised."""
 
-    def __init__(self, endpoint: Endpoint, limit: int) -> None:
+    def __init__(self, endpoint: Endpoint, limit: int, *, kept: bool = True) -> None:
         self.endpoint = endpoint
         self.limit = limit
         self.poller = Poller()
+        # Bytes that TLS or HTTP/2 changes, and connections of one request, gain nothing by it.
+        self.ring: Ring[Connection] | None = ring() if kept and endpoint.tls is None and not endpoint.call else None
+        if self.ring is not None:
+            self.poller.register(self.ring.fd, READ | ONCE)
         self.by_fd: dict[int, Connection] = {}
         self.idle: deque[Connection] = deque()
         self.opened = 0
@@ -83,25 +89,53 @@ class Connections:
             return error.kind
         if connection.state == IDLE:
             self._proven = True
-            self.poller.modify(connection.fd, READ)
+            self._receive(connection)
             if connection.index < 0:
                 self.idle.append(connection)
         else:
             self.poller.modify(connection.fd, waits)
         return None
 
+    def watch(self, connection: Connection, mask: int) -> None:
+        """Be told of these events (0: of a reset alone); a ring needs no telling that there is something to read."""
+        if not connection.token:
+            self.poller.modify(connection.fd, mask)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self.poller.unregister(connection.fd)
+        if mask != READ:
+            self.poller.register(connection.fd, mask & WRITE)
+        if not mask:
+            connection.token = 0  # the ring has given it up: its end was read
+
     def drop(self, connection: Connection) -> None:
         """Close one and forget it."""
         if connection.state != CLOSED:
             self.by_fd.pop(connection.fd, None)
-            self.poller.unregister(connection.fd)
+            if self.ring is not None and connection.token:
+                self.ring.cancel(connection.token)
+                with contextlib.suppress(FileNotFoundError):
+                    self.poller.unregister(connection.fd)
+            else:
+                self.poller.unregister(connection.fd)
             connection.close()
 
     def close(self) -> None:
         """Close all."""
         for connection in list(self.by_fd.values()):
             self.drop(connection)
+        if self.ring is not None:
+            self.ring.close()
         self.poller.close()
+
+    def _receive(self, connection: Connection) -> None:
+        """It is open: from now on what arrives on it is read, by the ring or when the poller tells."""
+        if self.ring is not None:
+            with contextlib.suppress(OSError):
+                connection.token = self.ring.arm(connection.fd, connection)
+                self.poller.unregister(connection.fd)
+                return
+        self.poller.modify(connection.fd, READ)
 
     def _new(self) -> Connection:
         if not self.endpoint.call:

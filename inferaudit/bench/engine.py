@@ -1,4 +1,4 @@
-"""The loop: one epoll, non-blocking sockets, one shared buffer, the kernel's arrival stamps.
+"""The loop: one epoll (and where there is one, a ring), non-blocking sockets, the kernel's arrival stamps.
 
 Nothing is decoded here. Bytes and stamps are kept in a bounded backlog, which is decoded when the loop has been idle
 for a while, and after the run. All recorded times are CLOCK_REALTIME nanoseconds, as the kernel's stamps are.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic_ns, time_ns
+from typing import TypeAlias
 
 from inferaudit.bench.clock import ANCILLARY_BYTES, STAMP, ClockReading, Timer
 from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
@@ -19,6 +20,9 @@ from inferaudit.bench.limits import MAX_HEAD_BYTES, Timeouts, may_end, too_large
 from inferaudit.bench.pacing import Naps, Pacer
 from inferaudit.bench.raw import CANCELLED, SHORT_BYTES, Raw
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
+
+Arrival: TypeAlias = tuple[Connection, int, int, int, memoryview]
+"""Who received, how many bytes (0: the end; less: an error), when by the kernel (0: not told), when read, and what."""
 
 BUFFER_BYTES = 262_144
 TICK_NS = 250_000_000
@@ -81,6 +85,8 @@ class Engine(Exchange):
         poll, backlog, pacer = self.connections.poller.poll, self.backlog, Pacer(work, start)
         self.pacer = pacer
         naps, reads = Naps(), 0
+        if self.connections.ring is not None:
+            self.connections.ring.remind()  # what came while connections were warmed
         sweep_every = self.timeouts.check_every
         sweep = tick = start + sweep_every
         while True:
@@ -121,15 +127,17 @@ class Engine(Exchange):
                 backlog.relieve(self._decode)
             if events:
                 unstamped = self.report.unstamped
-                self._handle(events)
-                reads += len(events)
+                fresh = self._handle(events)
+                reads += fresh
                 if work.patient and self.report.unstamped == unstamped:  # late reads falsify nothing then
-                    naps.take(len(events), min(sweep, pacer.wake()) - base)
+                    naps.take(fresh, min(sweep, pacer.wake()) - base)
 
     def _read_all(self) -> None:
         """Read whatever has arrived, before anything is given up for not having come."""
         connections = self.connections
-        self._handle(connections.poller.poll(0, len(connections.by_fd) + 2))
+        if connections.ring is not None:
+            connections.ring.remind()
+        self._handle(connections.poller.poll(0, len(connections.by_fd) + 3))
 
     def _clock_was_set(self, reading: ClockReading) -> bool:
         """Not merely read at two moments: between the one clock and the other a busy machine may run something else."""
@@ -139,41 +147,59 @@ class Engine(Exchange):
         self.report.step_ns = step
         return True
 
-    def _handle(self, events: list[tuple[int, int]]) -> None:
-        """The hot path: one read for each ready connection."""
-        by_fd, report, unpack = self.connections.by_fd, self.report, STAMP.unpack
-        lags, buffers, view, timer = report.lags, self._buffers, self._view, self._timer.fd
-        read = buffers[0]
-        known, reuse, backlog, following, same = self._known, self.reuse, self.backlog, self.pacer.following, self._same
-        keep = backlog.queue.append
-        answered: list[tuple[Connection, int]] = []
+    def _handle(self, events: list[tuple[int, int]]) -> int:
+        """Take in what the ready connections have received; how many reads that were."""
+        ring = self.connections.ring
+        if ring is None:
+            return self._take(self._polled(events))
+        others = [event for event in events if event[0] != ring.fd]
+        reads = self._take(ring.arrived()) if len(others) < len(events) else 0
+        return reads + self._take(self._polled(others)) if others else reads
+
+    def _polled(self, events: list[tuple[int, int]]) -> Iterator[Arrival]:
+        """One read for each connection that the poller calls ready."""
+        by_fd, buffers, view, timer, unpack = (
+            self.connections.by_fd,
+            self._buffers,
+            self._view,
+            self._timer.fd,
+            STAMP.unpack,
+        )
         for fd, mask in events:
             connection = by_fd.get(fd)
             if connection is None:
                 if fd == timer:
                     self._timer.clear()
                 continue
-            chunked = connection.chunked
-            if not chunked or mask != READ:
-                if connection.state != BUSY:
-                    self._progress(connection)
-                    continue
-                if mask & WRITE:
-                    if connection.flush():
-                        self.connections.poller.modify(fd, READ)
-                    if mask == WRITE:
-                        continue
+            if connection.state != BUSY:
+                self._progress(connection)
+                continue
+            if mask & WRITE and connection.flush():
+                self.connections.watch(connection, READ)
+            if mask == WRITE or connection.token:
+                continue
             try:
                 size, ancillary, _, _ = connection.read_into(buffers, ANCILLARY_BYTES)
             except BlockingIOError:
                 continue
             except OSError:
-                self._broken(connection, time_ns(), reset=True)
+                yield connection, -1, 0, time_ns(), view[:0]
                 continue
-            now = time_ns()
-            if ancillary:
-                seconds, stamp = unpack(ancillary[0][2])
-                stamp += seconds * 1_000_000_000
+            seconds, stamp = unpack(ancillary[0][2]) if ancillary else (0, 0)
+            yield connection, size, seconds * 1_000_000_000 + stamp, time_ns(), view[:size]
+
+    def _take(self, arrivals: Iterable[Arrival]) -> int:
+        """The hot path: what becomes of each read."""
+        report, reads = self.report, 0
+        lags, known, reuse, backlog, same = report.lags, self._known, self.reuse, self.backlog, self._same
+        keep, following = backlog.queue.append, self.pacer.following
+        answered: list[tuple[Connection, int]] = []
+        for connection, size, stamp, now, data in arrivals:
+            reads += 1
+            if connection.state != BUSY:
+                self._progress(connection)
+                continue
+            if stamp:
                 lag = (now - stamp) >> LAG_SHIFT
                 if lag < LAG_BUCKETS:
                     lags[lag if lag > 0 else 0] += 1
@@ -182,52 +208,54 @@ class Engine(Exchange):
                     report.lag_max = max(report.lag_max, now - stamp)
             else:
                 stamp = now
-                report.unstamped += 1
-            if not size:
-                self._broken(connection, stamp, reset=False)
+                report.unstamped += size > 0
+            if size <= 0:
+                self._broken(connection, stamp, reset=size < 0)
                 continue
-            if chunked and not connection.layered:  # most reads of a stream: keep it, and see what it was later
+            if connection.chunked and not connection.layered:  # most reads of a stream: keep it, see what it was later
                 buffer = connection.buffer
-                buffer += view[:size]
+                buffer += data
                 connection.stamps.append(stamp)
                 connection.ends.append(len(buffer))
-                if size < 8 or read[size - 4] == 13 or read[size - 2] == 10:  # limits.may_end, without the call
+                if size < 8 or data[size - 4] == 13 or data[size - 2] == 10:  # limits.may_end, without the call
                     self._settle(connection, stamp)
                 continue
-            data = bytes(view[:size])
+            read = bytes(data)
             if connection.layered:
                 try:
-                    data = connection.decrypt(data)
+                    read = connection.decrypt(read)
                 except OSError:
                     self._broken(connection, stamp, reset=True)
                     continue
-                if not data:
+                if not read:
                     continue
             if not connection.first:
                 if connection.out is None and connection.requests > 1 and reuse.wanted:
-                    head = known.get(len(data))
-                    if head is not None and data.startswith(head):  # the whole answer in one read, its framing known
-                        if data != same:
-                            self._same = same = data
-                            backlog.bytes += len(data)
+                    if read != same:
+                        head = known.get(len(read))
+                        if head is not None and read.startswith(head):  # the whole answer at once, its framing known
+                            self._same = same = read
+                            backlog.bytes += len(read)
+                    if read == same:
                         keep((connection.index, connection.scheduled, connection.sent, stamp, same))
-                        backlog.bytes += SHORT_BYTES
-                        report.completed += 1
-                        reuse.worked += 1
                         answered.append((connection, stamp))
                         continue
                 connection.first = stamp
             buffer = connection.buffer
-            buffer += data
+            buffer += read
             connection.stamps.append(stamp)
             connection.ends.append(len(buffer))
-            if not chunked or may_end(data, len(data)):
+            if not connection.chunked or may_end(read, len(read)):
                 self._settle(connection, stamp)
+        backlog.bytes += SHORT_BYTES * len(answered)
+        report.completed += len(answered)
+        reuse.worked += len(answered)
         # In a row: a server that has gone to sleep is woken once for all of them.
         for connection, stamp in answered:
             number = following()
             if number is None or not self._send(connection, number, stamp):
                 self._go_on(connection, stamp, number)
+        return reads
 
     def _sweep(self, now: int) -> None:
         """Give up what has waited too long, and look again at what has been silent for a while."""

@@ -40,7 +40,7 @@ class Exchange:
         self.report = LoopReport()
         self.pacer = Pacer(Work(), 0)
         self.in_flight = 0  # requests sent or about to be sent, not yet answered
-        self.connections = Connections(endpoint, max_connections)
+        self.connections = Connections(endpoint, max_connections, kept=keep_alive)
         self._waiting: deque[tuple[int, int]] = deque()
         self._known: dict[int, bytes] = {}  # heads of whole answers by the answer's size
         self._same = b""  # the last of them: services under test often say the same thing
@@ -129,7 +129,7 @@ class Exchange:
             return
         if not refused and not connection.buffer and connection.requests > 1:
             connection.ended = stamp  # closed before or after it was read? A reset that follows tells
-            self.connections.poller.modify(connection.fd, 0)
+            self.connections.watch(connection, 0)
             return
         error = closed_as(connection, reset=reset)
         self._finish(connection, stamp, error)
@@ -186,7 +186,7 @@ class Exchange:
             self._finish(connection, time_ns(), "reset_before_send")
             return True
         self.report.blocked_sends += 1
-        self.connections.poller.modify(connection.fd, READ | WRITE)
+        self.connections.watch(connection, READ | WRITE)
         return True
 
     def _open(self, number: int, scheduled: int) -> None:

@@ -7,6 +7,8 @@ import select
 import selectors
 import sys
 
+ONCE = getattr(select, "EPOLLET", 0)  # told again only after something new has happened; epoll's
+
 
 class _Selector:
     def __init__(self) -> None:
