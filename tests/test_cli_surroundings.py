@@ -133,6 +133,15 @@ def test_one_output_that_fails_takes_no_other_with_it(audited: Path, tmp_path: P
     assert "NO GO" in done.stdout
 
 
+def test_the_package_is_the_command() -> None:
+    """Where the script is not on the path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "inferaudit", "bench", "--nope"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "see `inferaudit bench --help`" in done.stderr
+
+
 def test_a_locale_without_our_signs_and_a_width_that_is_none(audited: Path, tmp_path: Path) -> None:
     said = shell(f"inferaudit evaluate {audited}/snapshot", tmp_path, PYTHONIOENCODING="latin-1", COLUMNS="²")
     assert said.returncode == 1
