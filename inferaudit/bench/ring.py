@@ -24,13 +24,14 @@ from time import time_ns
 from typing import Any, Generic, TypeVar
 
 _SETUP, _ENTER, _REGISTER = 425, 426, 427  # the same numbers on every architecture that Python wheels exist for
-# CQSIZE, SUBMIT_ALL, SINGLE_ISSUER, DEFER_TASKRUN
-_FLAGS = 1 << 3 | 1 << 7 | 1 << 12 | 1 << 13
+# CQSIZE, SUBMIT_ALL, TASKRUN_FLAG, SINGLE_ISSUER, DEFER_TASKRUN
+_FLAGS = 1 << 3 | 1 << 7 | 1 << 9 | 1 << 12 | 1 << 13
 _SQES_AT = 0x1000_0000
 _REGISTER_EVENTFD, _REGISTER_BUFFERS = 4, 22
 _GETEVENTS = 1
 _RECVMSG, _ASYNC_CANCEL = 10, 14
 _BUFFER_SELECT, _QUIET, _MULTISHOT = 1 << 5, 1 << 6, 1 << 1
+_WAITING = 1 << 1 | 1 << 2  # of the ring: completions that had no room, connections that have received
 _MORE = 1 << 1  # of a completion: the receive stays armed
 _CALLS = 8  # submissions at once; each is submitted as soon as it is made
 _COMPLETIONS = 2_048
@@ -61,6 +62,7 @@ class Ring(Generic[Owner]):
         self._call.argtypes = (ctypes.c_long,) * 7
         self._owners: dict[int, tuple[Owner, int]] = {}
         self._next = 1
+        self._reminded = False
         self._given = _BUFFERS  # buffers the kernel has had of us
         self._ring = -1
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -97,6 +99,10 @@ class Ring(Generic[Owner]):
         """
         owners, view, buffers, stamped = self._owners, self._view, self._buffers, _OUT.unpack_from
         put, ring, first, count = _BUFFER.pack_into, self._pool, self._first, 0
+        # `fd` also tells of what was handed over a moment ago: half of the times there is nothing.
+        if not self._reminded and self._head[0] == self._tail[0] and not self._state[0] & _WAITING:
+            return
+        self._reminded = False
         while count < _ENOUGH:
             self._call(_ENTER, self._ring, 0, 0, _GETEVENTS, 0, 0)
             now, head, tail = time_ns(), self._head[0], self._tail[0]
@@ -138,6 +144,7 @@ class Ring(Generic[Owner]):
 
     def remind(self) -> None:
         """Let `fd` tell once more: something may be left."""
+        self._reminded = True
         os.eventfd_write(self.fd, 1)
 
     def close(self) -> None:
@@ -155,7 +162,8 @@ class Ring(Generic[Owner]):
         size = max(cq[5] + 16 * params[1], sq[6] + 4 * params[0])
         self._rings = memoryview(mmap.mmap(self._ring, size))
         self._submissions = mmap.mmap(self._ring, 64 * params[0], offset=_SQES_AT)
-        self._sq_tail, self._head, self._tail = (self._rings[at : at + 4].cast("I") for at in (sq[1], cq[0], cq[1]))
+        numbers = (self._rings[at : at + 4].cast("I") for at in (sq[1], sq[4], cq[0], cq[1]))
+        self._sq_tail, self._state, self._head, self._tail = numbers
         for i in range(params[0]):  # the indirection that newer kernels can do without
             struct.pack_into("=I", self._rings, sq[6] + 4 * i, i)
         self._completions = self._rings[cq[5] : cq[5] + 16 * params[1]]
