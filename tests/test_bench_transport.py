@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 from support import groundtruth
 
+from inferaudit.bench.connection import IDLE
+from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import headers, resolve
 from inferaudit.bench.poller import _Selector
 from inferaudit.bench.runner import run_load
@@ -140,6 +143,36 @@ def test_large_requests_over_tls_arrive_whole(certificate: tuple[Path, Path], tm
         found = bench(url, auth=HttpAuth(ca_file=str(certificate[1])), template=str(template), input_tokens="400000")
     assert found["requests"]["ok"] == 12
     assert len(heads) == 12
+
+
+@pytest.mark.parametrize("ring", [True, False])
+def test_what_the_server_closed_between_stages_is_opened_before_the_next(
+    ring: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many servers close what was idle for five seconds, and a stage's report can take longer."""
+    if not ring:
+        monkeypatch.setattr("inferaudit.bench.connections.ring", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = resolve(f"http://127.0.0.1:{listening.getsockname()[1]}", "tf-serving", HttpAuth())
+        connections = Connections(endpoint, 10)
+        try:
+            assert connections.warm(3, 5_000_000_000, lambda: False) is None
+            first = list(connections.by_fd.values())
+            served = [listening.accept()[0] for _ in first]
+            for sock in served[:2]:
+                sock.close()
+            closed = select.poll()
+            for connection in first:
+                closed.register(connection.fd, select.POLLRDHUP)
+            while len(closed.poll(10_000)) < 2:
+                pass
+            assert connections.warm(3, 5_000_000_000, lambda: False) is None
+            assert [c.state for c in connections.by_fd.values()] == [IDLE] * 3
+            assert len(set(connections.by_fd.values()) & set(first)) == 1
+        finally:
+            connections.close()
+            for sock in served:
+                sock.close()
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")

@@ -39,6 +39,7 @@ class Connections:
 
     def warm(self, count: int, timeout_ns: int, stop: Callable[[], bool]) -> str | None:
         """Open until there are `count`; the error class of the first failure."""
+        self._reap()
         wanted = min(count, self.limit) - len(self.by_fd)
         deadline = monotonic_ns() + 2 * timeout_ns
         error = None if self.endpoint.addresses else "dns"
@@ -127,6 +128,17 @@ class Connections:
         if self.ring is not None:
             self.ring.close()
         self.poller.close()
+
+    def _reap(self) -> None:
+        """Forget the idle ones that the server has closed meanwhile: many do after five seconds."""
+        for fd, _ in self.poller.poll(0):
+            if fd in self.by_fd and self.by_fd[fd].state == IDLE:
+                self.progress(self.by_fd[fd])
+        if self.ring is not None:
+            self.ring.remind()
+            for connection, *_ in self.ring.arrived():
+                if connection.state == IDLE:
+                    self.drop(connection)
 
     def _receive(self, connection: Connection) -> None:
         """It is open: from now on what arrives on it is read, by the ring or when the poller tells."""
