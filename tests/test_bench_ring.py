@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count
 from time import time_ns
 from typing import Any
 
@@ -17,7 +18,15 @@ from hypothesis import strategies as st
 
 from inferaudit.bench import ring as module
 from inferaudit.bench.clock import enable_kernel_stamps
+from inferaudit.bench.connection import BUSY, CLOSED
+from inferaudit.bench.endpoint import resolve
+from inferaudit.bench.engine import Engine
+from inferaudit.bench.framing import learn
+from inferaudit.bench.limits import Timeouts
+from inferaudit.bench.pacing import Pacer
 from inferaudit.bench.ring import Ring, ring
+from inferaudit.bench.work import LAG_BUCKETS, Work
+from inferaudit.plan import HttpAuth
 
 LENT = ring()
 lent = pytest.mark.skipif(LENT is None, reason="this kernel lends no ring, and epoll reads")
@@ -186,3 +195,31 @@ def test_where_there_is_none_epoll_reads(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_ring_that_receives_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ring, "arrived", lambda self: iter(()))
     assert ring() is None
+
+
+def test_an_end_right_behind_an_answer_is_not_the_next_requests() -> None:
+    """Both may be read at once: the answer counts once, and the next request goes to a connection of its own."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as open_:
+        endpoint = resolve(f"http://127.0.0.1:{listening.getsockname()[1]}", "tf-serving", HttpAuth())
+        timeouts = Timeouts(*(10_000_000_000,) * 4)
+        engine = Engine(endpoint, lambda number: b"request %d" % number, timeouts, max_connections=4)
+        open_.callback(engine.close)
+        engine.report.lags = [0] * LAG_BUCKETS
+        engine.pacer = Pacer(Work(concurrency=1, numbers=count()), 0)
+        learn(engine._known, answer)
+        engine.warm(1, lambda: False)
+        (connection,) = engine.connections.by_fd.values()
+        open_.enter_context(listening.accept()[0])
+        connection.requests = 1  # it has served before
+        for number, scheduled in engine.pacer.take(time_ns()):
+            engine._dispatch(number, scheduled)
+        engine._take([(connection, len(answer), 5, 6, memoryview(answer)), (connection, 0, 0, 6, memoryview(b""))])
+        assert [raw[0] for raw in engine.backlog.queue] == [0]
+        assert (engine.report.completed, engine.report.stale, connection.state) == (1, 0, CLOSED)
+        follower = open_.enter_context(listening.accept()[0])
+        follower.settimeout(10)
+        while (other := next(iter(engine.connections.by_fd.values()))).state != BUSY:
+            engine._handle(engine.connections.poller.poll(10))
+        assert follower.recv(20) == b"request 1"
+        assert (other.index, engine.in_flight) == (1, 1)

@@ -238,6 +238,7 @@ class Engine(Exchange):
                             backlog.bytes += len(read)
                     if read == same:
                         keep((connection.index, connection.scheduled, connection.sent, stamp, same))
+                        connection.state = IDLE  # its end may be the next that was read
                         answered.append((connection, stamp))
                         continue
                 connection.first = stamp
@@ -253,7 +254,7 @@ class Engine(Exchange):
         # In a row: a server that has gone to sleep is woken once for all of them.
         for connection, stamp in answered:
             number = following()
-            if number is None or not self._send(connection, number, stamp):
+            if number is None or connection.state != IDLE or not self._send(connection, number, stamp):
                 self._go_on(connection, stamp, number)
         return reads
 

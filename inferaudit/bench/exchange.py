@@ -12,7 +12,7 @@ from time import time_ns
 import httptools
 
 from inferaudit.bench.backlog import Backlog
-from inferaudit.bench.connection import BUSY, IDLE, READ, WRITE, Connection
+from inferaudit.bench.connection import BUSY, CLOSED, IDLE, READ, WRITE, Connection
 from inferaudit.bench.connections import Connections
 from inferaudit.bench.endpoint import Endpoint
 from inferaudit.bench.framing import learn
@@ -89,8 +89,9 @@ class Exchange:
             self._open(number, stamp)
             return
         self.in_flight -= 1
-        connection.state = IDLE
-        self.connections.idle.append(connection)
+        if connection.state != CLOSED:
+            connection.state = IDLE
+            self.connections.idle.append(connection)
         self._serve_waiting()
 
     def _keep(self, connection: Connection, end: int, error: str | None) -> None:
