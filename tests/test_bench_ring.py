@@ -24,7 +24,7 @@ from inferaudit.bench.engine import Engine
 from inferaudit.bench.framing import learn
 from inferaudit.bench.limits import Timeouts
 from inferaudit.bench.pacing import Pacer
-from inferaudit.bench.ring import Ring, ring
+from inferaudit.bench.ring import SWITCH, Ring, ring
 from inferaudit.bench.work import LAG_BUCKETS, Work
 from inferaudit.plan import HttpAuth
 
@@ -188,6 +188,10 @@ def test_where_there_is_none_epoll_reads(monkeypatch: pytest.MonkeyPatch) -> Non
         assert ring() is None
     with monkeypatch.context() as patch:
         patch.setattr("sys.platform", "darwin")
+        assert ring() is None
+    with monkeypatch.context() as patch:
+        patch.setenv(SWITCH, "0")
+        patch.setattr(Ring, "__init__", lambda self: pytest.fail("the kernel was asked"))
         assert ring() is None
 
 

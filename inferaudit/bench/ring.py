@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from time import time_ns
 from typing import Any, Generic, TypeVar
 
+SWITCH = "INFERAUDIT_IO_URING"  # some places kill what asks for it
 _SETUP, _ENTER, _REGISTER = 425, 426, 427  # the same numbers on every architecture that Python wheels exist for
 # CQSIZE, SUBMIT_ALL, TASKRUN_FLAG, SINGLE_ISSUER, DEFER_TASKRUN
 _FLAGS = 1 << 3 | 1 << 7 | 1 << 9 | 1 << 12 | 1 << 13
@@ -205,8 +206,8 @@ class Ring(Generic[Owner]):
 
 
 def ring() -> Ring[Any] | None:
-    """A ring that was seen to tell and to receive, or None."""
-    if sys.platform != "linux" or struct.calcsize("P") != 8:
+    """A ring that was seen to tell and to receive, or None; nothing is asked of the kernel where `SWITCH` is 0."""
+    if sys.platform != "linux" or struct.calcsize("P") != 8 or os.environ.get(SWITCH) == "0":
         return None
     try:
         made = Ring[Any]()
