@@ -47,6 +47,7 @@ FLOORS = {
     "demo_server": 5,
     "audit": 6,
     "cli": 7,
+    "__main__": 7,
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
