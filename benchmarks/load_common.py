@@ -94,7 +94,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def machine() -> str:
-    """Where this ran. The loop tells builds of Python apart: those without optimisations take half as long again."""
+    """Where this ran. The loop says how fast Python is: builds of it differ, and so do minutes on a shared host."""
     model = next(
         (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?"
     )

@@ -43,7 +43,7 @@ def a_timer_alone(rate: int, seconds: float) -> list[str]:
     finally:
         timer.close()
         os.sched_setaffinity(0, before)
-    told = [f"{(percentile(sorted(late), p) or 0) / 1e6:.3f}" for p in (50, 99)]
+    told = ["none" if (found := percentile(sorted(late), p)) is None else f"{found / 1e6:.3f}" for p in (50, 99)]
     return ["a timer alone", f"{rate}", "", *told, "", "", "", "", ""]
 
 

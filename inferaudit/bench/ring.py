@@ -1,10 +1,10 @@
 """io_uring: what has arrived on many connections, handed over in one call (Linux 6.1 and newer, where it is allowed).
 
 A connection is armed once. Whatever it receives then lies, with the kernel's stamp, in a buffer that the kernel took
-from ours, until the connection ends or is cancelled (a multishot receive): no poll and no read for each token, which
-together take longer than all else that is done with one. Everything the kernel does here it does inside our own calls
-(DEFER_TASKRUN), so that memory shared with it needs no barriers. Where a ring cannot be had (another system, an older
-kernel, a container's seccomp profile), `ring` says None and epoll reads.
+from ours, until the connection ends or is cancelled (a multishot receive): no poll and no call for each token.
+Everything the kernel does here it does inside our own calls (DEFER_TASKRUN), so that memory shared with it needs no
+barriers. Where a ring cannot be had (another system, an older kernel, a container's seccomp profile), `ring` says None
+and epoll reads.
 
 Source: io_uring_setup(2), io_uring_enter(2), io_uring_register(2), linux/io_uring.h; stamps as in `clock`.
 """
@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from time import time_ns
 from typing import Any, Generic, TypeVar
 
-SWITCH = "INFERAUDIT_IO_URING"  # some places kill what asks for it
+SWITCH = "INFERAUDIT_IO_URING"  # a way out, where the kernel is not to be asked
 _SETUP, _ENTER, _REGISTER = 425, 426, 427  # the same numbers on every architecture that Python wheels exist for
 # CQSIZE, SUBMIT_ALL, TASKRUN_FLAG, SINGLE_ISSUER, DEFER_TASKRUN
 _FLAGS = 1 << 3 | 1 << 7 | 1 << 9 | 1 << 12 | 1 << 13
