@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from inferaudit.bench.answers import NO_TOKEN, Answer, openai_event
 from inferaudit.bench.arrivals import take_apart
-from inferaudit.bench.events import is_simple, read_events, sse_events
+from inferaudit.bench.events import read_events, simple_events, sse_events
 from inferaudit.bench.runner import run_load
 from inferaudit.benchmark import benchmark_section
 from inferaudit.plan import LoadPlan, StagePlan
@@ -142,7 +142,7 @@ EVENT = st.one_of(
 def test_runs_of_like_events_are_read_as_each_would_be(groups: list[list[object]], prefix: bytes, done: bool) -> None:
     events = [msgspec.json.encode(event) for group in groups for event in group] + [b"[DONE]"] * done
     body = b"".join(prefix + event + b"\n\n" for event in events)
-    assert is_simple(body)
+    assert simple_events(body)
     full, known = Answer(), Answer()
     wanted = [(at, n) for data, at in sse_events(body) if (n := openai_event(data, full)) != NO_TOKEN]
     found: list[tuple[int, int]] = []
@@ -155,4 +155,4 @@ def test_runs_of_like_events_are_read_as_each_would_be(groups: list[list[object]
     "body", [b"data: a\n\n\n\n", b"data: a\ndata: b\n\n", b": c\n\ndata: a\n\n", b"data: a\r\n\r\n", b"data: a\n", b""]
 )
 def test_what_is_more_than_one_line_an_event_is_not_simple(body: bytes) -> None:
-    assert not is_simple(body)
+    assert not simple_events(body)

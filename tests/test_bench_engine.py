@@ -11,6 +11,7 @@ from support import groundtruth
 from inferaudit.bench.pool import Pool
 from inferaudit.bench.runner import LoadOutcome, Progress, run_load
 from inferaudit.bench.sampling import Sampler
+from inferaudit.bench.vigil import Vigil
 from inferaudit.benchmark import benchmark_section
 from inferaudit.plan import LoadPlan, StagePlan
 from inferaudit.records import from_npz, merge, to_npz
@@ -61,6 +62,26 @@ def test_a_stalled_server_is_not_hidden_by_waiting_for_it() -> None:
     assert open_loop["latency_ms"]["max"] >= 900
     assert closed["latency_ms"]["p90"] < 500  # one request alone met it
     assert closed["latency_ms"]["max"] >= 900
+
+
+@pytest.mark.parametrize("awake", [True, False])
+def test_what_is_due_soon_is_waited_for_awake_where_that_may_be(awake: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+    wait = Vigil.wait
+
+    def counted(*arguments: Any) -> Any:
+        waits.append(1)
+        return wait(*arguments)
+
+    monkeypatch.setattr(Vigil, "wait", staticmethod(counted))
+    monkeypatch.setattr("inferaudit.bench.worker.may_stay_awake", lambda workers: awake)
+    with groundtruth.start("plain") as server:
+        outcome = load(server.url, StagePlan("sustained", rate=100.0, arrival="constant", duration_s=1), stream=False)
+    columns = outcome.records.columns
+    assert bool(waits) is awake
+    assert len(outcome.records) == 100
+    assert all(sent >= due for sent, due in zip(columns["sent_ns"], columns["scheduled_ns"], strict=True))
+    assert 0 < section(outcome)["client"]["cpu_share"] < 1
 
 
 def test_prompts_of_different_stages_never_meet() -> None:

@@ -71,17 +71,19 @@ def _of_chunks(answer: bytes, start: int, pieces: Sequence[bytes], ends: Sequenc
     bodies = list(accumulate(sizes, initial=0))
     whole = dict(zip(lasts, bodies, strict=True))
     whole[len(answer)] = bodies[-1]
-    arrived: list[int] = []
-    for end in ends:
-        found = whole.get(end)
-        if found is None:  # in the midst of a chunk, or of the head
-            place = bisect_right(lasts, end) - 1
-            found = 0
-            if place >= 0:
-                size = sizes[place] if place < len(sizes) else 0
-                found = bodies[place] + min(size, max(0, end - lasts[place] - (framed.get(size, 2) - size - 2)))
-        arrived.append(found)
-    return arrived
+
+    def within(end: int) -> int:
+        """Of a read that ended in the midst of a chunk, or of the head."""
+        place = bisect_right(lasts, end) - 1
+        if place < 0:
+            return 0
+        size = sizes[place] if place < len(sizes) else 0
+        return bodies[place] + min(size, max(0, end - lasts[place] - (framed.get(size, 2) - size - 2)))
+
+    try:
+        return list(map(whole.__getitem__, ends))
+    except KeyError:
+        return [body if (body := whole.get(end)) is not None else within(end) for end in ends]
 
 
 def _again(answer: bytes, ends: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from itertools import accumulate
+from itertools import accumulate, repeat
 
 import msgspec
 
@@ -138,8 +138,10 @@ def _events(
         else:
             read_events(arrived.body, framing, read, answer, found)
     finally:  # what came before an error has arrived
-        come, stamps = arrived.arrived, [*arrived.stamps, arrived.stamps[-1]]
-        tokens.extend([(stamps[bisect_right(come, offset)], count) for offset, count in found])
+        if found:
+            offsets, counts = zip(*found, strict=True)
+            reads = map(bisect_right, repeat(arrived.arrived), offsets)
+            tokens.extend(zip(map([*arrived.stamps, arrived.stamps[-1]].__getitem__, reads), counts, strict=True))
 
 
 def _salvage(

@@ -19,6 +19,7 @@ from inferaudit.bench.exchange import Exchange
 from inferaudit.bench.limits import MAX_HEAD_BYTES, Timeouts, may_end, too_large
 from inferaudit.bench.pacing import Naps, Pacer
 from inferaudit.bench.raw import CANCELLED, SHORT_BYTES, Raw
+from inferaudit.bench.vigil import Vigil
 from inferaudit.bench.work import LAG_BUCKETS, LAG_SHIFT, LoopReport, Work
 
 Arrival: TypeAlias = tuple[Connection, int, int, int, memoryview]
@@ -66,7 +67,7 @@ class Engine(Exchange):
             try:
                 self._loop(work, start_ns, reading, on_tick)
             finally:
-                self.report.cpu_ns = time.thread_time_ns() - cpu
+                self.report.cpu_ns += time.thread_time_ns() - cpu
                 self.report.started, self.report.ended = start_ns, time_ns()
                 self.report.step_ns = self.report.step_ns or ClockReading.now().step_since(reading)
                 self.report.issued = self.pacer.issued
@@ -84,7 +85,7 @@ class Engine(Exchange):
         base = reading.realtime - reading.monotonic  # loop time is monotonic, shown in realtime
         poll, backlog, pacer = self.connections.poller.poll, self.backlog, Pacer(work, start)
         self.pacer = pacer
-        naps, reads = Naps(), 0
+        naps, vigil, reads = Naps(), Vigil(work.awake), 0
         if self.connections.ring is not None:
             self.connections.ring.remind()  # what came while connections were warmed
         sweep_every = self.timeouts.check_every
@@ -105,14 +106,19 @@ class Engine(Exchange):
                 if now >= tick:
                     tick = now + TICK_NS
                     naps.learn(reads, self.in_flight, now)
+                    vigil.learn()
                     if on_tick(self):
                         self._cancel()
                 continue
             events = poll(0)
             if not events:
-                wake = min(sweep, pacer.wake())
+                due = pacer.wake()
+                wake = min(sweep, due - vigil.ns)
                 left = wake - now
-                if backlog.queue and (work.eager or left > QUIET_NS):
+                if due - now < vigil.ns:
+                    events, waited = vigil.wait(poll, min(sweep, due) - base)
+                    self.report.cpu_ns -= waited
+                elif backlog.queue and (work.eager or left > QUIET_NS):
                     # Look a millisecond ahead: decode only where the loop is truly idle, never between two answers.
                     events = [] if work.eager else poll(0.001)
                     if not events:
@@ -130,7 +136,7 @@ class Engine(Exchange):
                 fresh = self._handle(events)
                 reads += fresh
                 if work.patient and self.report.unstamped == unstamped:  # late reads falsify nothing then
-                    naps.take(fresh, min(sweep, pacer.wake()) - base)
+                    naps.take(fresh, pacer.wake() - vigil.ns - base)
 
     def _read_all(self) -> None:
         """Read whatever has arrived, before anything is given up for not having come."""
@@ -192,7 +198,7 @@ class Engine(Exchange):
         """The hot path: what becomes of each read."""
         report, reads = self.report, 0
         lags, known, reuse, backlog, same = report.lags, self._known, self.reuse, self.backlog, self._same
-        keep, following = backlog.queue.append, self.pacer.following
+        keep = backlog.queue.append
         answered: list[tuple[Connection, int]] = []
         for connection, size, stamp, now, data in arrivals:
             reads += 1
@@ -251,12 +257,24 @@ class Engine(Exchange):
         backlog.bytes += SHORT_BYTES * len(answered)
         report.completed += len(answered)
         reuse.worked += len(answered)
-        # In a row: a server that has gone to sleep is woken once for all of them.
-        for connection, stamp in answered:
-            number = following()
-            if number is None or connection.state != IDLE or not self._send(connection, number, stamp):
-                self._go_on(connection, stamp, number)
+        if answered:
+            self._ask_again(answered)
         return reads
+
+    def _ask_again(self, answered: list[tuple[Connection, int]]) -> None:
+        """The next requests of a closed loop's streams, on the connections that were answered at these times."""
+        numbers, ready = self.pacer.several(len(answered)), []
+        for connection, stamp in answered[len(numbers) :]:
+            self._go_on(connection, stamp, None)
+        for (connection, stamp), number in zip(answered, numbers, strict=False):
+            if connection.state == IDLE:
+                ready.append((connection, self._prepare(connection, number, stamp)))
+            else:
+                self._go_on(connection, stamp, number)
+        # In a row: what the kernel needs for it stays in the core's caches, and a server asleep is woken once for all.
+        for connection, data in ready:
+            if not self._transmit(connection, data):
+                self._open(connection.index, connection.scheduled)
 
     def _sweep(self, now: int) -> None:
         """Give up what has waited too long, and look again at what has been silent for a while."""

@@ -6,8 +6,9 @@ Events are found in the whole body, so that where reads, chunks, lines or charac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator
+from itertools import accumulate, repeat
+from operator import add
 
 import msgspec
 
@@ -17,6 +18,7 @@ from inferaudit.bench.shape import Shape
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
 _PING = b"ping"  # the name of events that keep a connection open and say nothing, by custom
 _NAME = re.compile(rb"[A-Za-z][\w.-]*")  # of a field that we do not know; other text is no field at all
+_BLOCK = 256  # events looked at together: one that fits no more ends the looking
 _BOM = b"\xef\xbb\xbf"  # may stand before an event stream, and says nothing
 
 Counts = list[tuple[int, int]]
@@ -28,8 +30,8 @@ def read_events(body: bytes, framing: str, read: Decoder, answer: Answer, found:
 
     :class:`msgspec.DecodeError` and UnicodeDecodeError for what is no such stream; `found` then holds what came before.
     """
-    if framing == "sse" and read is openai_event and is_simple(body):
-        _read_simple(body, answer, found)
+    if framing == "sse" and read is openai_event and (simple := simple_events(body)):
+        _read_simple(simple, answer, found)
         return
     events = sse_events(body) if framing == "sse" else ((line, at) for line, at in _lines(body) if line)
     shape = Shape() if read is openai_event else None
@@ -50,11 +52,9 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
     Lines end in LF, CRLF or CR. A last event without its blank line is still given: servers end that way. Fields of
     other names are ignored (WHATWG HTML, 9.2.6); a body that holds nothing else is no event stream.
     """
-    if is_simple(body):
-        at = 0
-        for part in body.split(b"\n\n")[:-1]:
-            yield part[6:] if part[5:6] == b" " else part[5:], at + len(part)
-            at += len(part) + 2
+    simple = simple_events(body)
+    if simple:
+        yield from ((event[_data_start(event) :], end) for event, end in zip(simple, _ends(simple), strict=True))
         return
     data: list[bytes] = []
     last, seen, other, kind = 0, False, b"", b""
@@ -84,6 +84,8 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
 
 def starts_as_sse(body: bytes) -> bool:
     """False for text that is an event stream in name only, as generators of BentoML send it."""
+    if body.startswith(b"data:"):
+        return True
     known: tuple[bytes, ...] = (b"", b"data", *_KNOWN_FIELDS)
     for line, _ in _lines(body.removeprefix(_BOM).lstrip(b"\r\n")):
         name, colon, _ = line.partition(b":")
@@ -93,76 +95,72 @@ def starts_as_sse(body: bytes) -> bool:
     return False
 
 
-def is_simple(body: bytes) -> bool:
-    """Events of one data line each and nothing else, which is what nearly every server sends.
+def simple_events(body: bytes) -> list[bytes] | None:
+    """Events of one data line each and nothing else, which is what nearly every server sends; None for other bodies.
 
     Every line feed then belongs to the end of an event, and every end but the last is followed by `data:`.
     """
-    return (
-        body.startswith(b"data:")
-        and body.endswith(b"\n\n")
-        and body.count(b"\n") == 2 * body.count(b"\n\ndata:") + 2
-        and b"\r" not in body
-    )
+    events = body.split(b"\n\n")
+    rest = events.pop()  # what is behind the last end
+    if rest or b"\r" in body or body.count(b"\n") != 2 * len(events):
+        return None
+    return events if _leading(events, bytes.startswith, b"data:") == len(events) else None
 
 
-def _read_simple(body: bytes, answer: Answer, found: Counts) -> None:
+def _ends(events: list[bytes]) -> list[int]:
+    """Where each of simple events ends in the body: the offset of its first line feed."""
+    return list(map(add, accumulate(map(len, events)), range(0, 2 * len(events), 2)))
+
+
+def _read_simple(events: list[bytes], answer: Answer, found: Counts) -> None:
     """OpenAI's chunks in simple events: runs of events that differ in their text alone are known without decoding."""
-    shape = Shape()
-    at, size = 0, len(body)
-    while at < size:
-        end, start = body.index(b"\n\n", at), _data_start(body, at)
-        prefix, data = body[at:start], body[start:end]
-        count = openai_event(data, answer)
+    ends, shape, at = _ends(events), Shape(), 0
+    while at < len(events):
+        event = events[at]
+        start = _data_start(event)
+        count = openai_event(event[start:], answer)
         if count != NO_TOKEN:
-            found.append((end, count))
-        at = end + 2
+            found.append((ends[at], count))
+        at += 1
         if count == UNSTATED:
-            shape.learn(data)
-        if shape.before and body.startswith(prefix + shape.before, at):
-            at = _read_run(body, at, prefix + shape.before, shape, answer, found)
+            shape.learn(event[start:])
+        if shape.before:
+            known = _read_run(events, ends, at, event[:start], shape, answer, found)
+            shape.worked(known - at)
+            at = known
 
 
-def _data_start(body: bytes, at: int) -> int:
-    return at + 6 if body[at + 5] == 32 else at + 5  # after "data:" and at most one space
+def _data_start(event: bytes) -> int:
+    return 6 if event[5:6] == b" " else 5  # after "data:" and at most one space
 
 
-def _read_run(body: bytes, at: int, opening: bytes, shape: Shape, answer: Answer, found: Counts) -> int:
-    """Events from `at` on that begin and end as `shape` says; where what is left begins."""
-    closing = shape.after + b"\n\n"
-    texts = body[at + len(opening) :].split(closing + opening)
-    texts.pop()  # with all that follows the run
-    around = len(opening) + len(closing)
-    for first, last in _plain_runs(texts, shape):
-        run = texts[first:last]
-        if first < last:
-            ends = list(accumulate([len(text) + around for text in run], initial=at))
-            found.extend([(end - 2, UNSTATED) for end in ends[1:]])
-            shape.worked(last - first)
-            at = ends[-1]
-        if last < len(texts):  # one that is not plain: an escape in its text, or other events
-            stop = at + len(texts[last]) + around
-            while at < stop:
-                end = body.index(b"\n\n", at)
-                count = openai_event(body[_data_start(body, at) : end], answer)
+def _read_run(
+    events: list[bytes], ends: list[int], at: int, prefix: bytes, shape: Shape, answer: Answer, found: Counts
+) -> int:
+    """Events from `at` on that begin and end as `shape` says are added to `found`; where what is left begins."""
+    opening, closing = prefix + shape.before, shape.after
+    first, last = len(opening), -len(closing)
+    while at < len(events) and events[at].startswith(opening):
+        block = events[at : at + _BLOCK]
+        run = _leading(block[: _leading(block, bytes.startswith, opening)], bytes.endswith, closing)
+        texts = [event[first:last] for event in block[:run]]
+        if all(texts) and shape.plain(b"".join(texts)):
+            found.extend(zip(ends[at : at + run], repeat(UNSTATED)))
+        else:
+            for event, end, text in zip(block, ends[at:], texts, strict=False):
+                count = UNSTATED if text and shape.plain(text) else openai_event(event[len(prefix) :], answer)
                 if count != NO_TOKEN:
                     found.append((end, count))
-                at = end + 2
+        at += run
+        if run < len(block):
+            break
     return at
 
 
-def _plain_runs(texts: Sequence[bytes], shape: Shape) -> Iterator[tuple[int, int]]:
-    """[first, last) of texts in a row which need no decoding; the one at `last`, if there is one, does."""
-    if all(texts) and shape.plain(b"".join(texts)):
-        yield 0, len(texts)
-        return
-    first = 0
-    for place, text in enumerate(texts):
-        if not text or not shape.plain(text):
-            yield first, place
-            first = place + 1
-    if first < len(texts):
-        yield first, len(texts)
+def _leading(events: list[bytes], test: Callable[[bytes, bytes], bool], edge: bytes) -> int:
+    """How many of them, from the first on, pass."""
+    passed = list(map(test, events, repeat(edge)))
+    return passed.index(False) if False in passed else len(passed)
 
 
 def _lines(body: bytes) -> Iterator[tuple[bytes, int]]:

@@ -163,12 +163,19 @@ class Exchange:
 
     def _send(self, connection: Connection, number: int, scheduled: int) -> bool:
         """False when a connection used before turns out to be closed: the request was not sent and may go elsewhere."""
-        data = self.build(number)
+        return self._transmit(connection, self._prepare(connection, number, scheduled))
+
+    def _prepare(self, connection: Connection, number: int, scheduled: int) -> bytes:
+        """Make the connection busy with a request, which is to be transmitted next."""
         connection.state = BUSY
         connection.requests += 1
         connection.index = number
         connection.scheduled = scheduled
         connection.first = 0
+        return self.build(number)
+
+    def _transmit(self, connection: Connection, data: bytes) -> bool:
+        """See `_send`."""
         connection.sent = time_ns()
         try:
             if not connection.layered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 from inferaudit.bench.work import Work
 
@@ -85,6 +86,15 @@ class Pacer:
         else:
             self.issued += 1
         return number
+
+    def several(self, count: int) -> list[int]:
+        """The next requests of so many of them; fewer when there are no more."""
+        if not self.issuing or self._numbers is None:
+            return []
+        numbers = list(islice(self._numbers, count))
+        self.issuing = len(numbers) == count
+        self.issued += len(numbers)
+        return numbers
 
     def retry(self, now: int) -> None:
         """A closed loop's stream failed: it goes on after a pause."""

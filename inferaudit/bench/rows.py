@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from itertools import pairwise
+from operator import sub
 
 from inferaudit.bench.decode import Response, decode
 from inferaudit.bench.protocols import Protocol
@@ -50,7 +50,7 @@ class RowSink:
         gaps = _gaps(stamps) if ok and stamps else []
         ordered = sorted(gaps)
         if gaps:
-            self.itl_us.update((gap + 500) // 1000 for gap in gaps)
+            self.itl_us.update([(gap + 500) // 1000 for gap in gaps])
         sent, first, connect = response.sent, response.first_byte, response.connect
         row = (
             0,
@@ -91,11 +91,13 @@ class RowSink:
 
 def _gaps(stamps: list[tuple[int, int]]) -> list[int]:
     """ITL of one request: each gap between token events once, and n−1 zeros where the server states n tokens."""
-    gaps = [0] * (max(1, stamps[0][1]) - 1)
-    for (before, _), (now, count) in pairwise(stamps):
+    times, counts = zip(*stamps, strict=True)
+    if max(counts) <= 1:
+        return list(map(sub, times[1:], times))
+    gaps = [0] * (max(1, counts[0]) - 1)
+    for before, now, count in zip(times, times[1:], counts[1:], strict=False):
         gaps.append(now - before)
-        if count > 1:
-            gaps.extend([0] * (count - 1))
+        gaps.extend([0] * (count - 1))
     return gaps
 
 

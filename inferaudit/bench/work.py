@@ -14,7 +14,7 @@ class Work:
     """What one run of the loop does: an open loop over `arrivals` (number, offset), or `concurrency` streams.
 
     `eager` decodes whenever nothing else is to do, for stages that watch their objectives. `patient` lets tokens of
-    many streams gather for half a millisecond before they are read.
+    many streams gather for half a millisecond before they are read. `awake` waits for what is due soon without sleep.
     """
 
     arrivals: Iterator[tuple[int, int]] | None = None
@@ -23,6 +23,7 @@ class Work:
     duration_ns: int | None = None
     eager: bool = False
     patient: bool = False
+    awake: bool = False
 
 
 @dataclass(slots=True)
@@ -30,7 +31,8 @@ class LoopReport:
     """What the loop says of itself. `lags` counts reads by (read time − kernel stamp) >> LAG_SHIFT.
 
     `issued` counts the requests that were taken from the schedule, `completed` those that came to an end of any kind:
-    each becomes one row. `lag_max` is the longest lag (ns) beyond the histogram, 0 when there is none.
+    each becomes one row. `lag_max` is the longest lag (ns) beyond the histogram, 0 when there is none. `cpu_ns` leaves
+    out what was waited awake.
     """
 
     started: int = 0

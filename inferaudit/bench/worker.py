@@ -22,6 +22,7 @@ from inferaudit.bench.rows import RowSink
 from inferaudit.bench.rpc import call_builder, calling
 from inferaudit.bench.schedule import arrivals, share, split
 from inferaudit.bench.tokens import parse_distribution
+from inferaudit.bench.vigil import may_stay_awake
 from inferaudit.bench.work import LoopReport, Work
 from inferaudit.plan import LoadPlan, StagePlan
 from inferaudit.records import RecordTable
@@ -169,6 +170,7 @@ class Worker:
                 arrivals=share(arrivals(stage, self.setup.plan.seed, self.setup.trace), worker, workers),
                 eager=stage.until_decided,
                 patient=self.setup.stream,
+                awake=may_stay_awake(workers),
             )
         streams = split(stage.concurrency, worker, workers)
         numbers = islice(count(), worker, stage.requests, workers)
