@@ -16,6 +16,10 @@ SHARED = {"__main__", "load_common", "random_llama"}
 def main() -> int:
     """Run the tables; 1 when any breaks its bound."""
     names = [p.stem for p in sorted(HERE.glob("*.py")) if p.stem not in SHARED]
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(f"python -m benchmarks [NAME…]\n\nWithout names: all but {', '.join(sorted(HEAVY | NEEDS_GPU))}.\n")
+        print("\n".join(names))
+        return 0
     wanted = sys.argv[1:] or [name for name in names if name not in HEAVY | NEEDS_GPU]
     unknown = sorted(set(wanted) - set(names))
     if unknown:

@@ -195,7 +195,11 @@ def test_stop_keeps_what_was_measured() -> None:
     assert seen
 
 
-def test_sequential_stop_says_what_it_decided() -> None:
+@pytest.mark.parametrize("awake_ns", [1_000_000, 10_000_000])
+def test_sequential_stop_says_what_it_decided(awake_ns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a request is due so soon, all the time, that the loop never sleeps."""
+    monkeypatch.setattr("inferaudit.bench.worker.may_stay_awake", lambda workers: True)
+    monkeypatch.setattr("inferaudit.bench.vigil.AWAKE_NS", awake_ns)
     slo = {"ttft_p50": 200.0, "e2e_p50": 1.0, "error_rate": 0.2}
     with groundtruth.start("stream", ttft_us=5_000, itl_us=1_000, tokens=3) as server:
         outcome = load(server.url, StagePlan("sustained", rate=200.0, duration_s=30, until_decided=True), slo=slo)

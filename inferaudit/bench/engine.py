@@ -31,6 +31,7 @@ MAX_STEP_NS = 5_000_000
 RESET_WAIT_NS = 200_000_000
 SILENT_NS = 40_000_000
 QUIET_NS = 1_200_000  # this much idle time ahead, and what has arrived is decoded
+SPARE_NS = 500_000  # this much until the next request of an open loop, and one answer is
 
 
 class Engine(Exchange):
@@ -115,15 +116,16 @@ class Engine(Exchange):
                 due = pacer.wake()
                 wake = min(sweep, due - vigil.ns)
                 left = wake - now
-                if due - now < vigil.ns:
-                    events, waited = vigil.wait(poll, min(sweep, due) - base)
-                    self.report.cpu_ns -= waited
-                elif backlog.queue and (work.eager or left > QUIET_NS):
+                if backlog.queue and (work.eager or left > QUIET_NS or (vigil.ns and due - now > SPARE_NS)):
                     # Look a millisecond ahead: decode only where the loop is truly idle, never between two answers.
-                    events = [] if work.eager else poll(0.001)
+                    # An open loop, which answers need not hurry, decodes instead of waiting awake.
+                    events = [] if work.eager or vigil.ns else poll(0.001)
                     if not events:
                         backlog.decode_one(self._decode)
                         continue
+                elif due - now < vigil.ns:
+                    events, waited = vigil.wait(poll, min(sweep, due) - base)
+                    self.report.cpu_ns -= waited
                 elif self._timer.works:
                     self._timer.arm(wake - base)
                     events = poll(1.0)
