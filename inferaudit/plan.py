@@ -19,6 +19,8 @@ class HttpAuth:
     api_key_env: str = ""
     ca_file: str = ""
     insecure: bool = False
+    cert_file: str = ""
+    key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,22 @@ def test_tls_is_verified_against_the_given_ca(certificate: tuple[Path, Path]) ->
     assert heads[0].startswith(b"POST /v1/models/m:predict HTTP/1.1")
 
 
+def test_a_client_certificate_is_shown_where_tls_asks(certificate: tuple[Path, Path]) -> None:
+    key, cert = (str(path) for path in certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cert)
+    listening = socket.create_server(("127.0.0.1", 0))
+    url = f"https://localhost:{listening.getsockname()[1]}"
+    with serving(listening, lambda sock: context.wrap_socket(sock, server_side=True)):
+        shown = bench(url, auth=HttpAuth(ca_file=cert, cert_file=cert, key_file=key))
+        missing = bench(url, auth=HttpAuth(ca_file=cert))
+    assert shown["requests"]["ok"] == 12
+    assert missing["requests"]["ok"] == 0
+    assert "asks for a client certificate" in " ".join(missing["warnings"])
+
+
 def test_a_session_ticket_does_not_cost_the_warm_connection(certificate: tuple[Path, Path]) -> None:
     """TLS 1.3 sends tickets after the handshake: bytes on an idle connection that are not its end."""
     listening, served = socket.create_server(("127.0.0.1", 0)), []

@@ -32,6 +32,7 @@ from inferaudit.model import Fact, FactErrorKind, Outcome, Severity, Snapshot, T
 from inferaudit.plan import EndpointPlan, HttpAuth
 from inferaudit.policy import Policy
 from inferaudit.snapshot import decode_fact
+from inferaudit.tls import tls_context
 
 MODELS = {"torchserve": "tiny"}  # the others list theirs
 NOT_ASKED = {"ray-serve", "bentoml", "unknown", "kserve"}  # nothing tells what their models take
@@ -565,7 +566,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tls_url(certificates: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / f"{request.param}.pem", certificates / f"{request.param}.key")
+    name, _, asking = request.param.partition(" ")
+    context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
+    if asking:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(certificates / "ca.pem")
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -622,6 +627,41 @@ def test_bad_tls_is_read_all_the_same(
     assert error is not None
     assert error.kind is FactErrorKind.FAILED
     assert "--ca" in error.remedy
+
+
+@pytest.mark.parametrize("tls_url", ["good asking"], indirect=True)
+def test_a_client_certificate_is_shown_where_tls_asks(tls_url: str, certificates: Path) -> None:
+    ca, cert, key = (str(certificates / name) for name in ("ca.pem", "other.pem", "other.key"))
+    shown = collect_endpoint(EndpointPlan(tls_url, auth=HttpAuth(ca_file=ca, cert_file=cert, key_file=key)), environ={})
+    tls = shown["endpoint.tls"].value
+    assert (tls.chain_ok, tls.host_ok, tls.hsts_s) == (True, True, 31536000)  # the last came with an answer
+    missing = collect_endpoint(EndpointPlan(tls_url, auth=HttpAuth(ca_file=ca)), environ={})["endpoint.plain"].error
+    assert missing is not None
+    assert "asks for a client certificate that it accepts: give --client-cert" in missing.reason
+    assert "mend the certificate" not in missing.remedy
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "said"),
+    [
+        ("", "good.key", "--client-key needs --client-cert"),
+        ("none.pem", "", "--client-cert none.pem: No such file"),
+        ("good.pem", "none.key", "--client-key none.key: No such file"),
+        ("good.pem", "", "--client-cert good.pem: a certificate and its key in PEM"),
+        ("good.pem", "ca.cnf", "--client-cert good.pem: a certificate and a key in PEM each"),
+        ("good.pem", "self.key", "--client-key self.key: not the key of --client-cert good.pem"),
+        ("good.pem", "locked.key", "--client-key locked.key: the key is encrypted"),
+    ],
+)
+def test_client_certificates_that_do_not_do(
+    cert: str, key: str, said: str, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(certificates)
+    lock = ["openssl", "ec", "-in", "good.key", "-aes128", "-passout", "pass:word", "-out", "locked.key"]
+    subprocess.run(lock, check=True, capture_output=True, timeout=60)
+    with pytest.raises(UsageError) as caught:
+        tls_context(HttpAuth(cert_file=cert, key_file=key))
+    assert str(caught.value).startswith(said)
 
 
 @pytest.mark.parametrize("tls_url", ["self"], indirect=True)

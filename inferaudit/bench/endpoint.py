@@ -16,6 +16,7 @@ from inferaudit.bench.protocols import PROTOCOLS, base_path
 from inferaudit.errors import UsageError
 from inferaudit.plan import HttpAuth
 from inferaudit.rpc.urls import http_url
+from inferaudit.tls import tls_context
 
 USER_AGENT = "inferaudit-bench/0.1 (load test)"
 _FORBIDDEN = ("\r", "\n", "\0")
@@ -103,7 +104,7 @@ def resolve(url: str, api: str, auth: HttpAuth, environ: Mapping[str, str] | Non
         addresses=addresses,
         dns_ns=time.monotonic_ns() - first,
         proxy=proxy,
-        tls=_tls(auth, "h2" if rpc else "http/1.1") if parts.scheme == "https" else None,
+        tls=tls_context(auth, "h2" if rpc else "http/1.1") if parts.scheme == "https" else None,
     )
 
 
@@ -186,15 +187,3 @@ def _proxy(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> Pro
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         key = f"Basic {base64.b64encode(pair.encode()).decode()}"
     return Proxy(parts.hostname, parts.port or 80, key)
-
-
-def _tls(auth: HttpAuth, protocol: str) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=auth.ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"--ca {auth.ca_file}: {getattr(error, 'strerror', None) or error}") from None
-    if auth.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols([protocol])
-    return context

@@ -7,6 +7,7 @@ for a while, and after the run. All recorded times are CLOCK_REALTIME nanosecond
 from __future__ import annotations
 
 import gc
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic_ns, time_ns
@@ -232,6 +233,9 @@ class Engine(Exchange):
             if connection.layered:
                 try:
                     read = connection.decrypt(read)
+                except ssl.SSLError:  # an alert instead of an answer: no certificate of ours, say (RFC 8446, 6.2)
+                    self._finish(connection, max(stamp, connection.sent), "tls")
+                    continue
                 except OSError:
                     self._broken(connection, stamp, reset=True)
                     continue

@@ -136,6 +136,8 @@ def bench(
     api_key_env: o.ApiKeyEnv = "",
     ca: o.CaFile = "",
     insecure: o.Insecure = False,
+    client_cert: o.ClientCert = "",
+    client_key: o.ClientKey = "",
     yes: o.Yes = False,
     quiet: o.Quiet = False,
     no_progress: o.NoProgress = False,

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from inferaudit.cli.access import http_auth
 from inferaudit.cli.outputs import print_text, refuse_unwritable, write_text
 from inferaudit.cli.progress import Reporter
 from inferaudit.errors import CollectError, UsageError
-from inferaudit.plan import HttpAuth, Limits, LoadPlan, StagePlan
+from inferaudit.plan import Limits, LoadPlan, StagePlan
 from inferaudit.rpc.urls import is_rpc
 from inferaudit.slo import parse_objectives, parse_slo_flag
 from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
@@ -64,6 +65,8 @@ class Asked:
     api_key_env: str
     ca: str
     insecure: bool
+    client_cert: str
+    client_key: str
     yes: bool
     quiet: bool
     no_progress: bool
@@ -103,12 +106,6 @@ def load_plan(asked: Asked) -> LoadPlan:
     workers: int | Literal["auto"] = "auto" if asked.workers == "auto" else parse_count(asked.workers)
     if asked.warmup < 0:
         raise UsageError("--warmup is a number of requests, 0 or more")
-    headers = []
-    for pair in asked.header_env or ():
-        name, equals, variable = pair.partition("=")
-        if not equals or not name or not variable:
-            raise UsageError(f"--header-env {pair!r}: write NAME=ENVVAR")
-        headers.append((name, variable))
     return LoadPlan(
         url=asked.url,
         api=asked.api or ("oip-v2-grpc" if is_rpc(asked.url, "") else "openai-chat"),
@@ -133,7 +130,7 @@ def load_plan(asked: Asked) -> LoadPlan:
             rate=parse_rate_per_s(asked.limit_rate) if asked.limit_rate else None,
             tokens=parse_count(asked.limit_tokens) if asked.limit_tokens else None,
         ),
-        auth=HttpAuth(tuple(headers), asked.api_key_env, asked.ca, asked.insecure),
+        auth=http_auth(asked),
         records=str(asked.records or ""),
         keep_alive=asked.keep_alive,
         metrics_url=asked.metrics_url,

@@ -52,6 +52,8 @@ class Flags:
     api_key_env: o.ApiKeyEnv = ""
     ca: o.CaFile = ""
     insecure: o.Insecure = False
+    client_cert: o.ClientCert = ""
+    client_key: o.ClientKey = ""
     quiet: o.Quiet = False
     no_progress: o.NoProgress = False
 

@@ -135,6 +135,8 @@ def alerts(
     api_key_env: o.ApiKeyEnv = "",
     ca: o.CaFile = "",
     insecure: o.Insecure = False,
+    client_cert: o.ClientCert = "",
+    client_key: o.ClientKey = "",
     output: Out = None,
 ) -> None:
     """Alerting rules for the runtime's own metric names and the policy's objectives; burn rates are among them."""
@@ -144,7 +146,8 @@ def alerts(
     from inferaudit.rules_file import rules_text
 
     flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
-                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure,
+                  client_cert=client_cert, client_key=client_key)  # fmt: skip
     service = described_service(flags, runtime, job, name, runbook, gpus, freshness_metric)
     _write(rules_text(service, "alerts", alert_rules(service), kind, pairs(label)), output)
 
@@ -166,6 +169,8 @@ def slo_command(
     api_key_env: o.ApiKeyEnv = "",
     ca: o.CaFile = "",
     insecure: o.Insecure = False,
+    client_cert: o.ClientCert = "",
+    client_key: o.ClientKey = "",
     output: Out = None,
 ) -> None:
     """Recording rules and multi-window burn-rate alerts for the availability objective, and nothing else."""
@@ -175,7 +180,8 @@ def slo_command(
     from inferaudit.rules_file import rules_text
 
     flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
-                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure,
+                  client_cert=client_cert, client_key=client_key)  # fmt: skip
     service = described_service(flags, runtime, job, name, runbook)
     _write(rules_text(service, "slo", slo_rules(service), kind, pairs(label)), output)
 
@@ -196,6 +202,8 @@ def dashboard(
     api_key_env: o.ApiKeyEnv = "",
     ca: o.CaFile = "",
     insecure: o.Insecure = False,
+    client_cert: o.ClientCert = "",
+    client_key: o.ClientKey = "",
     output: Out = None,
 ) -> None:
     """A Grafana dashboard (JSON) for the runtime's own metric names, with the objectives as lines."""
@@ -204,7 +212,8 @@ def dashboard(
     from inferaudit.generate_dashboard import dashboard as dashboard_text
 
     flags = Flags(file=file, slo=slo, url=url, metrics_url=metrics_url, namespace=namespace,
-                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure)  # fmt: skip
+                  header_env=header_env, api_key_env=api_key_env, ca=ca, insecure=insecure,
+                  client_cert=client_cert, client_key=client_key)  # fmt: skip
     _write(dashboard_text(described_service(flags, runtime, job, name, runbook, gpus)), output)
 
 

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from inferaudit.cli.access import http_auth
 from inferaudit.cli.flags import Flags
 from inferaudit.cli.progress import Reporter
-from inferaudit.cli.session import effective_policy, header_pairs
+from inferaudit.cli.session import effective_policy
 from inferaudit.errors import UsageError
 from inferaudit.generators import Service
 from inferaudit.plan import HttpAuth
@@ -41,7 +42,7 @@ def described_service(
             raise UsageError(f"no runtime is called {runtime!r}; known are {', '.join(runtimes())}")
         found = runtimes()[runtime]
     elif policy.target.url:
-        found, names = _seen(policy.target.url, policy.target.metrics_url, _auth(flags), reporter)
+        found, names = _seen(policy.target.url, policy.target.metrics_url, http_auth(flags), reporter)
     else:
         raise UsageError(
             f"which runtime? Give --runtime NAME, or --url URL to have it recognised; known are {', '.join(runtimes())}"
@@ -74,10 +75,11 @@ def pairs(values: Sequence[str] | None) -> dict[str, str]:
 def _seen(url: str, metrics_url: str, auth: HttpAuth, reporter: Reporter) -> tuple[Runtime, frozenset[str] | None]:
     """The runtime behind `url` and the metric names on its page (None where there is no page). Nothing but GETs."""
     from inferaudit.collect.endpoint import parse_place
-    from inferaudit.collect.http_client import Http, credentials, tls_context
+    from inferaudit.collect.http_client import Http, credentials
     from inferaudit.errors import CollectError
     from inferaudit.exposition import parse_exposition
     from inferaudit.runtime_recognition import HttpAnswer, next_probe, recognise
+    from inferaudit.tls import tls_context
 
     place = parse_place(url)
     with Http(place.base, credentials(auth, os.environ), tls_context(auth), _TIMEOUT_S) as http:
@@ -103,10 +105,6 @@ def _seen(url: str, metrics_url: str, auth: HttpAuth, reporter: Reporter) -> tup
     if not names:
         print("inferaudit: no metrics page was found; the newest names are taken", file=sys.stderr)
     return runtime, names or None
-
-
-def _auth(flags: Flags) -> HttpAuth:
-    return HttpAuth(header_pairs(flags.header_env or ()), flags.api_key_env, flags.ca, flags.insecure)
 
 
 def _is_metric(text: str) -> bool:

@@ -26,6 +26,8 @@ def init(
     api_key_env: o.ApiKeyEnv = "",
     ca: o.CaFile = "",
     insecure: o.Insecure = False,
+    client_cert: o.ClientCert = "",
+    client_key: o.ClientKey = "",
     output: Annotated[
         str, typer.Option("-o", "--output", help="File to write; - is stdout.", rich_help_panel=o.OUTPUT)
     ] = "inferaudit.yaml",
@@ -64,6 +66,8 @@ def init(
         api_key_env=api_key_env,
         ca=ca,
         insecure=insecure,
+        client_cert=client_cert,
+        client_key=client_key,
     )
     snapshot = None
     if namespace or workload or context or manifests or url:

@@ -183,4 +183,13 @@ ApiKeyEnv = Annotated[
     str, typer.Option("--api-key-env", help="Environment variable with the API key.", rich_help_panel=ACCESS)
 ]
 CaFile = Annotated[str, typer.Option("--ca", help="CA file to trust for the endpoint.", rich_help_panel=ACCESS)]
+ClientCert = Annotated[
+    str,
+    typer.Option(
+        "--client-cert", help="PEM file with the certificate to show where TLS asks (mTLS).", rich_help_panel=ACCESS
+    ),
+]
+ClientKey = Annotated[
+    str, typer.Option("--client-key", help="Its key, where another PEM file holds it.", rich_help_panel=ACCESS)
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Do not verify TLS.", rich_help_panel=ACCESS)]

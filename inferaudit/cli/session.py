@@ -13,13 +13,14 @@ from typing import Any
 
 from inferaudit.audit import Collected, Interrupted, Interruption, collect, cut_short
 from inferaudit.catalog import Catalog, load_catalog
+from inferaudit.cli.access import http_auth
 from inferaudit.cli.flags import Flags
 from inferaudit.cli.gpu_probe import proposed_probe, run_proposal
 from inferaudit.cli.progress import Reporter
 from inferaudit.cli.reach import opened, settle, told
 from inferaudit.errors import PolicyError, UsageError
 from inferaudit.model import Check, Fact, Scope, Snapshot, Target
-from inferaudit.plan import CollectPlan, HttpAuth
+from inferaudit.plan import CollectPlan
 from inferaudit.planning import Asked, overridden, words
 from inferaudit.policy import Policy, load_policy, with_people
 from inferaudit.slo import parse_slo_flag
@@ -207,7 +208,7 @@ def _asked(flags: Flags, policy: Policy) -> Asked:
         active=flags.active,
         hold_s=_hold_s(flags.hold),
         golden=flags.golden,
-        auth=HttpAuth(header_pairs(flags.header_env or ()), flags.api_key_env, flags.ca, flags.insecure),
+        auth=http_auth(flags),
     )
 
 
@@ -217,16 +218,6 @@ def _hold_s(text: str) -> float:
     if text and not 1 <= seconds <= 600:
         raise UsageError(f"--hold {text!r}: between 1s and 10m")
     return seconds
-
-
-def header_pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for value in values:
-        name, equals, variable = value.partition("=")
-        if not equals or not name or not variable:
-            raise UsageError(f"--header-env {value!r}: write NAME=ENVVAR, for example Authorization=CHAT_TOKEN")
-        pairs.append((name, variable))
-    return tuple(pairs)
 
 
 def _base(flags: Flags) -> Path:

@@ -109,8 +109,9 @@ class _Links:
 
 
 def _follow(url: str) -> Seen:
-    from inferaudit.collect.http_client import Http, tls_context
+    from inferaudit.collect.http_client import Http
     from inferaudit.plan import HttpAuth
+    from inferaudit.tls import tls_context
 
     parts = urlsplit(url)
     with Http(f"{parts.scheme}://{parts.netloc}", {}, tls_context(HttpAuth()), LINK_S) as http:

@@ -22,7 +22,7 @@ from inferaudit.collect.endpoint import parse_place
 from inferaudit.collect.endpoint_requests import Asked as Request
 from inferaudit.collect.endpoint_stream import status_class
 from inferaudit.collect.endpoint_wire import WIRES, read_answer
-from inferaudit.collect.http_client import Http, Scrubber, credentials, tls_context
+from inferaudit.collect.http_client import Http, Scrubber, credentials
 from inferaudit.collect.kube_client import ApiClient, ApiError, Asked, PlainPage, connect
 from inferaudit.collect.reach import Surroundings
 from inferaudit.errors import CollectError, UsageError
@@ -32,6 +32,7 @@ from inferaudit.plan import ChaosPlan, HttpAuth
 from inferaudit.pod_state import is_ready, pod_name, serves
 from inferaudit.redact import redact_text
 from inferaudit.runtime_registry import runtime
+from inferaudit.tls import tls_context
 
 _AT_ONCE = 8
 _REQUEST_S = 10.0

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from inferaudit.collect.gpu_page import gpus_on, is_dcgm, operator_nodes, same_node, xid_watch
-from inferaudit.collect.http_client import Http, Scrubber, tls_context
+from inferaudit.collect.http_client import Http, Scrubber
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.exposition import MetricFamily, parse_exposition
 from inferaudit.facts.gpu import Gpu, NvmlDriver
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import GpuPlan, HttpAuth
+from inferaudit.tls import tls_context
 
 FACT_NAMES = ("nvml.gpus", "nvml.driver", "nvml.xid_events", "gpu.operator")
 _TIMEOUT_S = 15.0

@@ -30,7 +30,7 @@ from inferaudit.collect.endpoint_rpc import RpcHttp, by_method, is_tensorflow, n
 from inferaudit.collect.endpoint_tls import Connected, connect
 from inferaudit.collect.endpoint_wire import WIRES
 from inferaudit.collect.golden_file import Golden, read_golden
-from inferaudit.collect.http_client import Http, Reply, Scrubber, credentials, tls_context
+from inferaudit.collect.http_client import Http, Reply, Scrubber, credentials
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts.endpoint import FACTS as SPECS
 from inferaudit.facts.endpoint import EndpointTarget, ServedModel
@@ -40,6 +40,7 @@ from inferaudit.rpc.client import first_words, http_hint
 from inferaudit.rpc.urls import http_url, is_rpc
 from inferaudit.runtime_recognition import MAX_PROBES, HttpAnswer, next_probe, recognise
 from inferaudit.runtime_registry import Runtime, runtime
+from inferaudit.tls import tls_context
 
 FACT_NAMES = tuple(spec.name for spec in SPECS)
 _GET_TIMEOUT_S = 10.0
@@ -351,7 +352,7 @@ def _everything(error: FactError) -> Facts:
 def _down(plan: EndpointPlan, place: Place, connected: Connected, reason: str) -> Facts:
     """All facts with one cause; what is known all the same (the target, a certificate that does not verify) is kept."""
     remedy = "start the service or correct --url"
-    if connected.tls is not None:
+    if connected.tls is not None and connected.tls.error:
         remedy = "mend the certificate, or give its authority with --ca FILE"
     facts = _everything(FactError(FactErrorKind.FAILED, reason, place.origin, remedy=remedy))
     facts["endpoint.target"] = Fact(

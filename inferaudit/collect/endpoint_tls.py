@@ -10,13 +10,14 @@ import socket
 import ssl
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from inferaudit.collect.http_client import error_class, tls_context
+from inferaudit.collect.http_client import error_class
 from inferaudit.facts.endpoint import TlsAnswer
 from inferaudit.plan import HttpAuth
+from inferaudit.tls import tls_context
 
 _HOST_CODES = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: an expired certificate still tells its dates
@@ -87,7 +88,7 @@ def _refused(error: Exception, host: str, port: int, auth: HttpAuth, timeout_s: 
 
 def _verified(host: str, port: int, auth: HttpAuth, timeout_s: float) -> tuple[bool | None, bool | None]:
     """(the chain holds, the name fits), each asked for on its own."""
-    strict = HttpAuth(ca_file=auth.ca_file)
+    strict = replace(auth, insecure=False)
     chain = _handshake(host, port, tls_context(strict), timeout_s, check_host=False)
     whole = _handshake(host, port, tls_context(strict), timeout_s, check_host=True)
     chain_ok = chain is None if not isinstance(chain, str) else None

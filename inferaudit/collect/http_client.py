@@ -110,18 +110,6 @@ def _variable(name: str, flag: str, environ: Mapping[str, str]) -> str:
     return value
 
 
-def tls_context(auth: HttpAuth) -> ssl.SSLContext:
-    """The TLS settings of `auth`; :class:`UsageError` when the CA file cannot be read."""
-    try:
-        context = ssl.create_default_context(cafile=auth.ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"--ca {auth.ca_file}: {getattr(error, 'strerror', None) or 'no PEM certificates'}") from error
-    if auth.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 class Http:
     """Requests to one server. Relative paths go under the base; absolute URLs go where they say, without credentials
     unless they are of the same origin."""

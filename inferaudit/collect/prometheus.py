@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from inferaudit.collect.http_client import Http, Scrubber, credentials, tls_context
+from inferaudit.collect.http_client import Http, Scrubber, credentials
 from inferaudit.collect.prometheus_queries import Question, answer, questions
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts.metrics import FACTS as SPECS
@@ -26,6 +26,7 @@ from inferaudit.facts.metrics import (
 )
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import PrometheusPlan
+from inferaudit.tls import tls_context
 
 FACT_NAMES = tuple(spec.name for spec in SPECS)
 _MAX_ROWS = 5_000

@@ -15,13 +15,14 @@ from urllib.parse import urlencode
 
 from inferaudit.alert_rules import Alert, concerns_anywhere, loaded_alerts
 from inferaudit.alert_simulation import held_s, lookback_s, narrowed
-from inferaudit.collect.http_client import Http, Scrubber, credentials, tls_context
+from inferaudit.collect.http_client import Http, Scrubber, credentials
 from inferaudit.collect.prometheus import Api
 from inferaudit.errors import CollectError
 from inferaudit.facts.load import LoadResult, LoadStage
 from inferaudit.facts.metrics import AlertUnderLoad
 from inferaudit.model import Fact, FactError, FactErrorKind
 from inferaudit.plan import PrometheusPlan
+from inferaudit.tls import tls_context
 
 WATCHED = frozenset(("latency", "errors", "queue", "burn_rate"))
 """What an alert must look at to have anything to say of a load test."""

@@ -196,9 +196,11 @@ def speaks_http2(host: str, port: int, *, tls: bool) -> bool:
 
 
 def http_hint(host: str, port: int, *, tls: bool) -> str:
-    """One clause for a server that did not answer in HTTP/1.1; empty where it speaks neither HTTP/2 nor TLS."""
+    """One clause for a server that did not answer in HTTP/1.1; empty where nothing is known of it."""
     if not tls and _shakes_hands(host, port):
         return f"{host}:{port} speaks TLS: write https://"
+    if tls and _asks_certificate(host, port):
+        return f"{host}:{port} asks for a client certificate that it accepts: give --client-cert"
     if not speaks_http2(host, port, tls=tls):
         return ""
     return f"{host}:{port} speaks HTTP/2 alone, as a gRPC port does: give --api oip-v2-grpc, or the server's HTTP port"
@@ -218,6 +220,19 @@ def first_words(host: str, port: int, *, tls: bool) -> bytes:
     finally:
         if sock is not None:
             sock.close()
+
+
+def _asks_certificate(host: str, port: int) -> bool:
+    # Alert 116 (RFC 8446, 6.2) follows the handshake. Nothing is sent: a write into what it ended would hide it.
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_PEEK_S) as plain,
+            _trusting("http/1.1").wrap_socket(plain, server_hostname=host) as sock,
+        ):
+            sock.recv(1)
+    except OSError as error:
+        return "CERTIFICATE_REQUIRED" in (getattr(error, "reason", None) or "")
+    return False
 
 
 def _shakes_hands(host: str, port: int) -> bool:
