@@ -7,11 +7,12 @@ A decoder reads one event's data (or one whole body) into the `Answer` and retur
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+
+from inferaudit.bench.json_values import member, read_json, token_count
 
 NO_TOKEN = -1
 UNSTATED = 0
@@ -20,13 +21,16 @@ UNSTATED = 0
 class Answer:
     """What one response said so far. `finished` is the server's own end mark; token counts are None where not given."""
 
-    __slots__ = ("cached_tokens", "error", "fields", "finished", "input_tokens", "kind", "output_tokens", "stated")
+    __slots__ = (
+        "cached_tokens", "error", "fields", "finished", "input_tokens", "kind", "objects", "output_tokens", "uncounted",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.input_tokens: int | None = None
         self.output_tokens: int | None = None
         self.cached_tokens: int | None = None
-        self.stated = 0  # tokens that events counted so far
+        self.uncounted = False  # did a token event come without a count? A total is then that of all so far
+        self.objects: bool | None = None  # of an unknown API: was the first event a JSON object? Then none is text
         self.finished = False
         self.error = False
         self.kind = ""  # the class of the error, where the API states one
@@ -63,25 +67,19 @@ class _Chunk(msgspec.Struct):
 
 
 _strict = msgspec.json.Decoder(_Chunk).decode
-_any = msgspec.json.Decoder().decode
 _TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "function_call")
 
 
 def _chunk(data: bytes) -> _Chunk:
     try:
         return _strict(data)
-    except msgspec.DecodeError:
-        if b"\\ud" not in data.lower():
-            raise
-    try:  # half a character, as JavaScript and Java cut their strings: valid JSON, which the strict decoder refuses
-        return msgspec.convert(json.loads(data), _Chunk)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(str(error)) from None
+    except (msgspec.DecodeError, RecursionError):
+        return msgspec.convert(read_json(data), _Chunk)
 
 
 def openai_event(data: bytes, answer: Answer) -> int:
     """One chunk of a streamed chat or text completion."""
-    if data == b"[DONE]":
+    if data.startswith(b"[DONE]"):  # as clients read it, whatever is behind it
         answer.finished = True
         return NO_TOKEN
     chunk = _chunk(data)
@@ -93,16 +91,18 @@ def openai_event(data: bytes, answer: Answer) -> int:
         raise msgspec.DecodeError("an event with neither choices nor usage")
     stated = NO_TOKEN
     for choice in choices or ():
-        if choice.finish_reason is not None:
+        if choice.finish_reason:  # some write an empty one until the end
             answer.finished = True
             answer.error = answer.error or choice.finish_reason in ("abort", "error")
         if (choice.text is not None) if choice.delta is None else _has_text(choice.delta):
             stated = max(stated, UNSTATED) + len(_listed(choice))
-    usage = chunk.usage
+    usage, before = chunk.usage, answer.output_tokens
     if usage is not None:
-        before = answer.output_tokens
         _openai_usage(usage, answer)
-        if stated == UNSTATED and answer.output_tokens is not None:  # continuous usage statistics
+    if stated == UNSTATED:
+        if usage is None or answer.output_tokens is None:
+            answer.uncounted = True
+        elif not answer.uncounted:  # continuous usage statistics
             stated = max(UNSTATED, answer.output_tokens - (before or 0))
     return stated
 
@@ -127,44 +127,44 @@ def openai_body(data: bytes, answer: Answer) -> int:
 
 def embeddings_body(data: bytes, answer: Answer) -> int:
     """Embeddings or rankings: OpenAI's `data`, TEI's bare list, Ollama's `embeddings`, a reranker's `results`."""
-    body = _any(data)
+    body = read_json(data)
     answer.finished = True
-    if isinstance(body, list):
+    if isinstance(body, list) and body:
         return NO_TOKEN
     _object(body, answer)
     if answer.error:
         return NO_TOKEN
-    if not any(isinstance(body.get(key), list) for key in ("data", "embeddings", "results")):
+    if not any(isinstance(body.get(key), list) and body[key] for key in ("data", "embeddings", "results")):
         raise msgspec.DecodeError("an answer without data")
     usage = body.get("usage")
     if isinstance(usage, dict):
-        answer.input_tokens = _int(usage.get("prompt_tokens", usage.get("total_tokens")))
+        answer.input_tokens = token_count(usage.get("prompt_tokens", usage.get("total_tokens")))
     elif "prompt_eval_count" in body:
-        answer.input_tokens = _int(body["prompt_eval_count"])
+        answer.input_tokens = token_count(body["prompt_eval_count"])
     return NO_TOKEN
 
 
 def ollama_event(data: bytes, answer: Answer) -> int:
     """One line of Ollama's stream, or its whole answer; the last has `done` and the counts."""
-    line = _object(_any(data), answer)
+    line = _object(read_json(data), answer)
     if answer.error:
         return NO_TOKEN
     message = line.get("message")
-    text = line.get("response") if message is None else _get(message, "content")
+    text = line.get("response") if message is None else member(message, "content")
     if not isinstance(text, str):
         raise msgspec.DecodeError("a line with neither message nor response")
-    thinking = _get(message, "thinking") or line.get("thinking")
+    thinking = member(message, "thinking") or line.get("thinking")
     if line.get("done"):
         answer.finished = True
-        answer.input_tokens = _int(line.get("prompt_eval_count"))
-        answer.output_tokens = _int(line.get("eval_count"))
+        answer.input_tokens = token_count(line.get("prompt_eval_count"))
+        answer.output_tokens = token_count(line.get("eval_count"))
         return UNSTATED if text or thinking else NO_TOKEN
     return UNSTATED
 
 
 def llamacpp_event(data: bytes, answer: Answer) -> int:
     """llama.cpp's own /completion: `content`, `tokens`, and `stop` in the last."""
-    event = _object(_any(data), answer)
+    event = _object(read_json(data), answer)
     if answer.error:
         return NO_TOKEN
     content = event.get("content")
@@ -174,29 +174,29 @@ def llamacpp_event(data: bytes, answer: Answer) -> int:
     stated = len(tokens) if isinstance(tokens, list) and tokens else UNSTATED
     if event.get("stop"):
         answer.finished = True
-        answer.input_tokens = _int(event.get("tokens_evaluated"))
-        answer.output_tokens = _int(event.get("tokens_predicted"))
-        answer.cached_tokens = _int(_get(event.get("timings"), "cache_n"))
+        answer.input_tokens = token_count(event.get("tokens_evaluated"))
+        answer.output_tokens = token_count(event.get("tokens_predicted"))
+        answer.cached_tokens = token_count(member(event.get("timings"), "cache_n"))
         return stated if content else NO_TOKEN
     return stated
 
 
 def tgi_event(data: bytes, answer: Answer) -> int:
     """TGI's own stream: one token an event; the last has `generated_text` and the count."""
-    event = _object(_any(data), answer)
+    event = _object(read_json(data), answer)
     if answer.error:
         return NO_TOKEN
     if not isinstance(event.get("token"), dict):
         raise msgspec.DecodeError("an event without token")
     if event.get("generated_text") is not None:
         answer.finished = True
-        answer.output_tokens = _int(_get(event.get("details"), "generated_tokens"))
+        answer.output_tokens = token_count(member(event.get("details"), "generated_tokens"))
     return 1
 
 
 def tgi_body(data: bytes, answer: Answer) -> int:
     """TGI's whole answer: an object, or a list of one."""
-    body = _any(data)
+    body = read_json(data)
     if isinstance(body, list) and body:
         body = body[0]
     body = _object(body, answer)
@@ -204,8 +204,8 @@ def tgi_body(data: bytes, answer: Answer) -> int:
         if not isinstance(body.get("generated_text"), str):
             raise msgspec.DecodeError("an answer without generated_text")
         details = body.get("details")
-        answer.output_tokens = _int(_get(details, "generated_tokens"))
-        prefill = _get(details, "prefill")
+        answer.output_tokens = token_count(member(details, "generated_tokens"))
+        prefill = member(details, "prefill")
         answer.input_tokens = len(prefill) if isinstance(prefill, list) and prefill else None
         answer.finished = True
     return UNSTATED
@@ -213,17 +213,18 @@ def tgi_body(data: bytes, answer: Answer) -> int:
 
 def triton_generate_event(data: bytes, answer: Answer) -> int:
     """Triton's generate extension: any output of an event is a token event; nothing marks the end."""
-    event = _object(_any(data), answer)
+    event = _object(read_json(data), answer)
     answer.finished = True
     return NO_TOKEN if answer.error or not event else UNSTATED
 
 
-def requires(*keys: str) -> Decoder:
-    """A decoder of a JSON object that must hold one of `keys`."""
+def requires(*keys: str, filled: bool = False) -> Decoder:
+    """A decoder of a JSON object that must hold one of `keys`, `filled`: not an empty one."""
+    missing: tuple[Any, ...] = (None, []) if filled else (None,)
 
     def decode(data: bytes, answer: Answer) -> int:
-        body = _object(_any(data), answer)
-        if not answer.error and not any(key in body for key in keys):
+        body = _object(read_json(data, python=True), answer)
+        if not answer.error and all(body.get(key) in missing for key in keys):
             raise msgspec.DecodeError(f"an answer without {' or '.join(keys)}")
         answer.finished = True
         return NO_TOKEN
@@ -231,57 +232,11 @@ def requires(*keys: str) -> Decoder:
     return decode
 
 
-def any_body(data: bytes, answer: Answer) -> int:
-    """Whatever the service answers; JSON with an `error` key is an error, as is an empty body."""
-    answer.finished = True
-    if not data.strip():
-        raise msgspec.DecodeError("an empty body")
-    if data[:1] == b"{":
-        body = _any(data)
-        answer.error = bool(body.get("error"))
-        usage = body.get("usage")
-        if isinstance(usage, dict):
-            answer.input_tokens = _int(usage.get("prompt_tokens"))
-            answer.output_tokens = _int(usage.get("completion_tokens"))
-    return NO_TOKEN
-
-
-def any_event(data: bytes, answer: Answer) -> int:
-    """Any event of a stream we know nothing of: each counts as a token event, OpenAI's own shape is read as such."""
-    answer.finished = True
-    if data == b"[DONE]":
-        return NO_TOKEN
-    if data[:1] == b"{":
-        body = _any(data)
-        if body.get("error"):
-            answer.error = True
-            return NO_TOKEN
-        if "choices" in body:
-            return openai_event(data, answer)
-        if str(body.get("type")).startswith(("message_", "content_block_")):
-            return _message_event(body, answer)
-    return UNSTATED if data else NO_TOKEN
-
-
-def _message_event(event: dict[str, Any], answer: Answer) -> int:
-    """An event of Anthropic's Messages API, which gateways and vLLM speak as well: only deltas hold what was generated.
-
-    https://docs.anthropic.com/en/docs/build-with-claude/streaming
-    """
-    usage = _get(event.get("message"), "usage") or event.get("usage")
-    if (read := _int(_get(usage, "input_tokens"))) is not None:
-        answer.input_tokens = read
-    if (written := _int(_get(usage, "output_tokens"))) is not None:
-        answer.output_tokens = written
-    delta = event.get("delta") if event["type"] == "content_block_delta" else None
-    return UNSTATED if isinstance(delta, dict) and delta.get("type") != "signature_delta" else NO_TOKEN
-
-
 def _listed(choice: _Choice) -> Sequence[Any]:
     """The tokens that a choice lists one by one, by their ids or their log probabilities; none where it does not."""
     if choice.token_ids is not None or choice.logprobs is None:
         return choice.token_ids or ()
-    listed = _get(choice.logprobs, "content") or _get(choice.logprobs, "tokens")  # of a chat, of a text completion
+    listed = member(choice.logprobs, "content") or member(choice.logprobs, "tokens")  # of a chat, of a text completion
     return listed if isinstance(listed, list) else ()
 
 
@@ -295,10 +250,10 @@ def _has_text(delta: dict[str, Any]) -> bool:
 
 
 def _openai_usage(usage: _Usage, answer: Answer) -> None:
-    answer.input_tokens = _int(usage.prompt_tokens)
-    answer.output_tokens = _int(usage.completion_tokens)
+    answer.input_tokens = token_count(usage.prompt_tokens)
+    answer.output_tokens = token_count(usage.completion_tokens)
     if usage.prompt_tokens_details is not None:
-        answer.cached_tokens = _int(usage.prompt_tokens_details.cached_tokens)
+        answer.cached_tokens = token_count(usage.prompt_tokens_details.cached_tokens)
 
 
 def _object(value: Any, answer: Answer) -> dict[str, Any]:
@@ -307,13 +262,3 @@ def _object(value: Any, answer: Answer) -> dict[str, Any]:
     if value.get("error"):
         answer.error = True
     return value
-
-
-def _get(value: Any, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
-
-
-def _int(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -16,6 +16,7 @@ import msgspec
 from inferaudit.bench.answers import NO_TOKEN, Answer
 from inferaudit.bench.arrivals import Arrived, take_apart
 from inferaudit.bench.events import Counts, read_events, sse_events, starts_as_sse
+from inferaudit.bench.json_values import read_json
 from inferaudit.bench.protocols import Protocol
 from inferaudit.bench.raw import Raw, whole
 
@@ -80,7 +81,8 @@ def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
             error = answer.kind or "error_in_body"
     elif error not in ("bad_content_type", "bad_encoding") and stream and status == 200 and sent is not None:
         _salvage(arrived, fields, protocol, answer, tokens)
-    stated = answer.output_tokens is not None
+    # A gateway that counts nothing writes 0.
+    stated = answer.output_tokens is not None and (answer.output_tokens > 0 or len(tokens) < 2)
     return Response(
         number=number,
         scheduled=scheduled,
@@ -214,7 +216,7 @@ def _by_fields(fields: dict[bytes, bytes], protocol: Protocol, stream: bool) -> 
 def _refuses(body: bytes) -> bool:
     """Is it a JSON object of an error? Gateways answer so, with status 200, where a stream was asked for."""
     try:
-        said = msgspec.json.decode(body)
+        said = read_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return isinstance(said, dict) and bool(said.get("error"))

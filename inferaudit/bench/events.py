@@ -17,6 +17,8 @@ from inferaudit.bench.shape import Shape
 
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
 _PING = b"ping"  # the name of events that keep a connection open and say nothing, by custom
+_FAULT = b"error"  # the name of events that say what went wrong, in whatever form
+_ERROR = b'{"error":"event: error"}'  # what stands for one: every decoder reads it
 _NAME = re.compile(rb"[A-Za-z][\w.-]*")  # of a field that we do not know; other text is no field at all
 _BLOCK = 256  # events looked at together: one that fits no more ends the looking
 _BOM = b"\xef\xbb\xbf"  # may stand before an event stream, and says nothing
@@ -33,7 +35,7 @@ def read_events(body: bytes, framing: str, read: Decoder, answer: Answer, found:
     if framing == "sse" and read is openai_event and (simple := simple_events(body)):
         _read_simple(simple, answer, found)
         return
-    events = sse_events(body) if framing == "sse" else ((line, at) for line, at in _lines(body) if line)
+    events = sse_events(body) if framing == "sse" else ((line, at) for line, at in _lines(body) if line.strip())
     shape = Shape() if read is openai_event else None
     for data, offset in events:
         if shape is not None and shape.fits(data):
@@ -61,7 +63,7 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
     for line, at in _lines(body):
         if not line:
             if data and kind != _PING:
-                yield b"\n".join(data), last
+                yield _ERROR if kind == _FAULT else b"\n".join(data), last
             data, kind = [], b""
             continue
         name, _, value = line.partition(b":")
@@ -79,7 +81,7 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
     if other and not last:
         raise msgspec.DecodeError(f"no event in what is called an event stream: {other[:20]!r}")
     if data and kind != _PING:
-        yield b"\n".join(data), last
+        yield _ERROR if kind == _FAULT else b"\n".join(data), last
 
 
 def starts_as_sse(body: bytes) -> bool:

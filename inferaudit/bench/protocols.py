@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from inferaudit.bench import answers, answers_binary, answers_rpc
+from inferaudit.bench import answers, answers_any, answers_binary, answers_rpc
 from inferaudit.bench.answers import Decoder
 from inferaudit.errors import UsageError
 
@@ -130,7 +130,13 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("openai-completions", "/v1/completions", _completions, answers.openai_body, answers.openai_event),
         Protocol("openai-embeddings", "/v1/embeddings", _embeddings, answers.embeddings_body, generates=False),
         Protocol("openai-rerank", "/v1/rerank", _rerank, answers.embeddings_body, generates=False),
-        Protocol("oip-v2", "/v2/models/{model}/infer", _nothing, answers.requires("outputs"), generates=False),
+        Protocol(
+            "oip-v2",
+            "/v2/models/{model}/infer",
+            _nothing,
+            answers.requires("outputs", filled=True),
+            generates=False,
+        ),
         Protocol(
             "oip-v2-binary",
             "/v2/models/{model}/infer",
@@ -161,7 +167,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "triton-generate",
             "/v2/models/{model}/generate",
             _generate,
-            answers.any_body,
+            answers_any.any_body,
             answers.triton_generate_event,
             stream_path="/v2/models/{model}/generate_stream",
             ends=False,
@@ -179,8 +185,8 @@ PROTOCOLS: dict[str, Protocol] = {
             "torchserve",
             "/predictions/{model}",
             _instances,
-            answers.any_body,
-            answers.any_event,
+            answers_any.any_body,
+            answers_any.any_event,
             framing="raw",
             ends=False,
             generates=False,
@@ -193,8 +199,8 @@ PROTOCOLS: dict[str, Protocol] = {
             "custom",
             "",
             _instances,
-            answers.any_body,
-            answers.any_event,
+            answers_any.any_body,
+            answers_any.any_event,
             framing="auto",
             ends=False,
             generates=False,
