@@ -30,8 +30,9 @@ class Arrived:
 
 def take_apart(answer: bytes, stamps: Sequence[int], ends: Sequence[int]) -> Arrived:
     """`ends[i]` bytes of `answer` had been read at `stamps[i]`."""
-    start, at = _final_head(answer)
-    head = answer[start : at - 4] if answer[at - 4 : at] == b"\r\n\r\n" else answer[start:]
+    start, at = final_head(answer)
+    head = answer[start : at - 4] if at >= 0 else answer[start:]
+    at = at if at >= 0 else len(answer)
     fields = head.lower()
     if b"\ntransfer-encoding:" not in fields:
         length = _length(fields)
@@ -40,19 +41,19 @@ def take_apart(answer: bytes, stamps: Sequence[int], ends: Sequence[int]) -> Arr
         pieces = [body[a:b] for a, b in pairwise([0, *arrived]) if b > a]
         return Arrived(head, body, pieces, arrived, stamps)
     receiver = _Receiver()
-    with contextlib.suppress(httptools.HttpParserError):
+    with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
         httptools.HttpResponseParser(receiver).feed_data(answer)
     pieces = receiver.pieces
     arrived = _of_chunks(answer, at, pieces, ends) or _again(answer, ends)
     return Arrived(head, b"".join(pieces), pieces, arrived, stamps)
 
 
-def _final_head(answer: bytes) -> tuple[int, int]:
-    """Where the final head begins, after interim ones, and where the body does."""
+def final_head(answer: bytes | bytearray) -> tuple[int, int]:
+    """Where the final head begins, after interim ones, and where the body does (-1: that head is not whole yet)."""
     start, end = 0, answer.find(b"\r\n\r\n") + 4
     while end > 3 and answer[start + 9 : start + 10] == b"1":
         start, end = end, answer.find(b"\r\n\r\n", end) + 4
-    return start, end if end > 3 else len(answer)
+    return start, end if end > 3 else -1
 
 
 def _length(fields: bytes) -> int | None:
@@ -92,7 +93,7 @@ def _again(answer: bytes, ends: Sequence[int]) -> list[int]:
     parser = httptools.HttpResponseParser(receiver)
     arrived: list[int] = []
     seen = at = 0
-    with contextlib.suppress(httptools.HttpParserError):
+    with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
         for start, end in pairwise([0, *ends]):
             parser.feed_data(answer[start:end])
             seen += sum(map(len, receiver.pieces[at:]))

@@ -51,8 +51,8 @@ class Exchange:
         before = len(done)
         try:
             connection.digest()
-        except httptools.HttpParserError:
-            if not done:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not done or connection.buffer[9:12] == b"101":  # nobody asked for another protocol
                 self._finish(connection, stamp, "malformed_http")
                 return
             connection.requests = -1  # complete, but followed by bytes of nothing: not to be used again
@@ -69,6 +69,8 @@ class Exchange:
         """A response is whole: keep it and, in a closed loop, send the next request at once."""
         answer, done = connection.buffer, connection.done
         if answer[9:10] == b"1" and answer.count(b"HTTP/1.1 1") >= len(done):
+            if too_large(connection, ()):
+                self._finish(connection, stamp, "malformed_http")
             return  # only interim (1xx) answers so far
         if connection.out is not None:
             self._finish(connection, stamp, "early_response")

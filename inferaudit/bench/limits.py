@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from inferaudit.bench.arrivals import final_head
 from inferaudit.bench.connection import Connection
 
 STALE_NS = 20_000_000  # a busy server's two halves of a close lie this far apart
@@ -72,8 +73,8 @@ class Timeouts:
 
 
 def has_headers(connection: Connection) -> bool:
-    """Have the response's headers arrived whole?"""
-    return connection.chunked or b"\r\n\r\n" in connection.buffer
+    """Have the response's headers arrived whole? Interim ones (1xx) are none."""
+    return connection.chunked or final_head(connection.buffer)[1] >= 0
 
 
 def too_large(connection: Connection, others: Collection[Connection]) -> bool:
@@ -111,7 +112,8 @@ def closed_as(connection: Connection, *, reset: bool) -> str | None:
         return "reset_before_send" if unsent else "reset_before_headers"
     if reset:
         return "reset_in_body"
-    lines = connection.buffer.partition(b"\r\n\r\n")[0].lower()
+    start, body = final_head(connection.buffer)
+    lines = connection.buffer[start:body].lower()
     whole = b"\ncontent-length:" not in lines and b"chunked" not in lines  # then the end of the connection is the end
     return None if whole else "truncated"
 

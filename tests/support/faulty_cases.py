@@ -116,6 +116,7 @@ _answer("no_reason", None, "200", COMPLETION, stream=False)
 _answer("empty_reason", None, "200 ", COMPLETION, stream=False)
 _answer("connection_close", None, "200 OK", COMPLETION, "Connection: close", stream=False)
 
+HINTS = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 PLAIN_HEAD = "Content-Type: application/json\r\n\r\n"
 _bytes("http_1_0", None, "HTTP/1.0 200 OK\r\n", PLAIN_HEAD, COMPLETION, close=True, stream=False)
 _bytes("until_close", None, "HTTP/1.1 200 OK\r\n", PLAIN_HEAD, COMPLETION, close=True, stream=False)
@@ -249,6 +250,9 @@ def closed_in_headers(wire: Wire) -> None:
     wire.sock.close()
 
 
+_bytes("closed_after_interim", "reset_before_headers", HINTS, close=True, also=("truncated",))
+
+
 @_fault("reset_in_body")
 def reset_after_headers(wire: Wire) -> None:
     wire.head()
@@ -282,6 +286,12 @@ def stall_headers(wire: Wire) -> None:
 @_fault("timeout_headers", timeout_s=1.0, also=("timeout_total",))
 def stall_half_headers(wire: Wire) -> None:
     wire.send("HTTP/1.1 200 OK\r\nContent-Ty")
+    wire.stall()
+
+
+@_fault("timeout_headers", timeout_s=1.0, also=("timeout_total",))
+def stall_after_interim(wire: Wire) -> None:
+    wire.send(HINTS)
     wire.stall()
 
 
@@ -329,6 +339,9 @@ def truncated_between_chunks(wire: Wire) -> None:
 
 _bytes("truncated_length", "truncated", f"HTTP/1.1 200 OK\r\nContent-Length: {len(COMPLETION.encode()) + 9}\r\n",
        PLAIN_HEAD, COMPLETION, close=True, stream=False)  # fmt: skip
+_bytes("interim_then_truncated", "truncated", HINTS, "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n", PLAIN_HEAD, COMPLETION,
+       close=True, stream=False)  # fmt: skip
+_bytes("switching", "malformed_http", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
 _bytes("bad_status_line", "malformed_http", "HTPP/1.1 OK\r\n\r\n", close=True)
 _bytes("not_http", "malformed_http", b"\x15\x03\x03\x00\x02\x02\x28" * 8, close=True)
 _bytes("bad_header", "malformed_http", "HTTP/1.1 200 OK\r\nno colon here\r\n\r\n", close=True)
@@ -345,6 +358,14 @@ def header_flood(wire: Wire) -> None:
     line = f"X-Flood: {'x' * 1000}\r\n" * 64
     for _ in range(1024):
         wire.send(line)
+    wire.stall()
+
+
+@_fault("malformed_http", timeout_s=5.0, also=("timeout_headers", "timeout_total"))
+def interim_flood(wire: Wire) -> None:
+    """64 MiB of answers that are none."""
+    for _ in range(1024):
+        wire.send(HINTS * 1560)
     wire.stall()
 
 
