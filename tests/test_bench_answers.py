@@ -34,8 +34,8 @@ def word(text: str = " a", finish: str | None = None, used: int | None = None) -
 @pytest.mark.parametrize(
     ("events", "counts"),
     [
-        ([word(), word(), word(" z", "stop", 3)], [0, 0, 0]),  # as Mistral and DeepSeek end: the total is no event's own
-        ([word(), word(), word(), word("", "stop", 3)], [0, 0, 0, 0]),
+        ([word(), word(), word(" z", "stop", 3)], [0, 0, 0]),  # the total, and no count of this event
+        ([word(), word(), word(), word("", "stop", 3)], [0, 0, 0, 0]),  # as Mistral and DeepSeek end
         ([word(used=1), word(), word(used=3)], [1, 0, 0]),
         ([word(used=1), word(used=2), word(used=3)], [1, 1, 1]),
         ([word(used=2), word(used=2), word(used=5)], [2, 0, 3]),
@@ -57,7 +57,7 @@ def test_a_server_that_counts_nothing_says_0() -> None:
 
 @pytest.mark.parametrize("number", ["9" * 30, "1e300", "9223372036854775807", "-5", "1.5", "9" * 5000])
 def test_a_count_beyond_all_sense_is_none(number: str) -> None:
-    usage = 'data: {"choices":[],"usage":{"completion_tokens":%s}}\n\n' % number
+    usage = 'data: {"choices":[],"usage":{"completion_tokens":' + number + "}}\n\n"
     response = chat(word(), word(), end=usage + DONE)
     assert response.error in (None, "malformed_event")
     assert (response.output_tokens, response.stated) == (2, False)
@@ -119,7 +119,8 @@ def test_of_openais_responses_only_the_deltas_are_tokens() -> None:
     opening = [{"type": "response.created", "response": {"usage": None}}, {"type": "response.in_progress"}]
     deltas = [{"type": f"response.{of}.delta", "delta": "a"} for of in ("reasoning_text", "output_text", "output_text")]
     used = {"usage": {"input_tokens": 9, "output_tokens": 3}}
-    whole = said(*opening, *deltas, {"type": "response.output_text.done"}, {"type": "response.completed", "response": used})
+    ending = [{"type": "response.output_text.done"}, {"type": "response.completed", "response": used}]
+    whole = said(*opening, *deltas, *ending)
     assert (whole.error, len(whole.tokens), whole.input_tokens, whole.output_tokens) == (None, 3, 9, 3)
     for failure in ({"type": "response.failed", "response": {}}, {"type": "error", "message": "out of memory"}):
         assert said(*opening, *deltas, failure).error == "error_in_body"

@@ -18,8 +18,9 @@ from support import groundtruth
 
 from inferaudit.bench.connection import IDLE
 from inferaudit.bench.connections import Connections
-from inferaudit.bench.endpoint import headers, resolve
+from inferaudit.bench.endpoint import headers, request_head, resolve
 from inferaudit.bench.poller import _Selector
+from inferaudit.bench.protocols import protocol
 from inferaudit.bench.runner import run_load
 from inferaudit.benchmark import benchmark_section
 from inferaudit.errors import UsageError
@@ -275,9 +276,36 @@ def test_headers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         headers(HttpAuth((("X-Tenant", "BROKEN"),)))
     with pytest.raises(UsageError, match="NOT_SET_HERE"):
         headers(HttpAuth(api_key_env="NOT_SET_HERE"))
+    with pytest.raises(UsageError, match="name of a header"):
+        headers(HttpAuth((("X Tenant:", "TENANT"),)))
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://h:99999", "127.0.0.1:8000"])
+@pytest.mark.parametrize(
+    ("url", "api", "line"),
+    [
+        ("http://bücher.example/a/v1?k=1", "tgi", "http://xn--bcher-kva.example/a/generate?k=1"),
+        ("http://h.example/a b/é?q=ü%20", "custom", "http://h.example/a%20b/%C3%A9?q=%C3%BC%20"),
+        ("http://h.example?k=1", "tgi", "http://h.example/generate?k=1"),
+    ],
+)
+def test_a_url_is_sent_as_http_writes_it(url: str, api: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # which is asked for the whole of it
+    endpoint = resolve(url, api, HttpAuth())
+    route = protocol(api).target(endpoint.path, "m", False)
+    assert request_head(endpoint, route, {}, "*/*").startswith(f"POST {line} HTTP/1.1\r\n".encode())
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:99999", "http://127.0.0.1:x", "http://[", "socks5://127.0.0.1"])
+def test_a_proxy_that_is_none_is_said_so(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(UsageError, match="proxy for http"):
+        resolve("http://a.example.test", "custom", HttpAuth())
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "ftp://x", "http://", "http://h:99999", "127.0.0.1:8000", "http://h:0", "http://a:b@h", "http://" + "ä" * 80],
+)
 def test_bad_urls_are_refused(url: str) -> None:
     with pytest.raises(UsageError):
         resolve(url, "openai-chat", HttpAuth())

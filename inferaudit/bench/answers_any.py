@@ -1,4 +1,4 @@
-"""Answers of services whose API we do not know: whatever they are, and what OpenAI's and Anthropic's events say in them."""
+"""Answers of services whose API we do not know; where events are OpenAI's or Anthropic's, they are read as such."""
 
 from __future__ import annotations
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from inferaudit.bench.protocols import PROTOCOLS, base_path
 from inferaudit.errors import UsageError
@@ -20,6 +21,8 @@ from inferaudit.tls import tls_context
 
 USER_AGENT = "inferaudit-bench/0.1 (load test)"
 _FORBIDDEN = ("\r", "\n", "\0")
+_SAFE = "!$%&'()*+,/:;=?@[]~"  # path and query are written with it (RFC 3986), and what is quoted already stays
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a header (RFC 9110, 5.6.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,15 @@ def resolve(url: str, api: str, auth: HttpAuth, environ: Mapping[str, str] | Non
         return Endpoint("http", "localhost", 0, "", "localhost", (Address(socket.AF_UNIX, path),), unix=True)
     try:
         parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
+        host = (parts.hostname or "").encode("idna").decode()
     except ValueError as error:
         raise UsageError(f"{url!r} is not a URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.username or parts.password:
+        raise UsageError("a URL may hold no credentials here; use --api-key-env or --header-env")
+    if parts.scheme not in ("http", "https") or not host or not port:
         raise UsageError(f"{url!r} is not a URL such as http://127.0.0.1:8000 or unix:/run/server.sock")
-    host = parts.hostname
-    route = base_path(parts.path, api) + (f"?{parts.query}" if parts.query else "")
+    route = quote(base_path(parts.path, api), _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
     name = f"[{host}]" if ":" in host else host
     default = port == (443 if parts.scheme == "https" else 80)
     proxy = _proxy(parts.scheme, host, port, environ)
@@ -121,6 +126,8 @@ def headers(auth: HttpAuth, environ: Mapping[str, str] | None = None) -> dict[st
             raise UsageError(f"the environment has no {variable} (for the header {name})")
         if any(c in value or c in name for c in _FORBIDDEN):
             raise UsageError(f"{variable} holds a line break and cannot be sent as the header {name}")
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot be the name of a header")
         if not (value.isascii() and value.isprintable()):
             raise UsageError(f"{variable} holds a character that no header may, so it cannot be sent as {name}")
         found[name] = f"Bearer {value}" if (name, variable) == ("Authorization", auth.api_key_env) else value
@@ -179,11 +186,16 @@ def _proxy(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> Pro
     url = proxies.get(scheme) or proxies.get("all")
     if not url or bypasses(f"{host}:{port}", proxies):
         return None
-    parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
+    unusable = f"the proxy for {scheme} in the environment is not an http:// URL"
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
+        proxy_port = parts.port or 80
+    except ValueError:
+        raise UsageError(unusable) from None
     if parts.scheme != "http" or not parts.hostname:
-        raise UsageError(f"the proxy for {scheme} in the environment is not an http:// URL")
+        raise UsageError(unusable)
     key = ""
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         key = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(parts.hostname, parts.port or 80, key)
+    return Proxy(parts.hostname, proxy_port, key)

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from inferaudit.bench.endpoint import USER_AGENT, Endpoint, headers, resolve
+from inferaudit.bench.protocols import below
 from inferaudit.errors import CollectError
 from inferaudit.plan import LoadPlan
 
@@ -16,7 +17,7 @@ _MAX_BYTES = 4 << 20
 def get_json(plan: LoadPlan, route: str) -> Any:
     """The JSON that `route` under the server's base answers; :class:`CollectError` in one line."""
     endpoint = resolve(plan.url, plan.api, plan.auth)
-    url = f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}{route}"
+    url = f"{endpoint.scheme}://{endpoint.authority}{below(endpoint.path, route)}"
     _, content = _get(plan, endpoint, url, "; give a request with --template FILE")
     try:
         import msgspec

@@ -40,9 +40,15 @@ class Protocol:
     rpc: bool = False
 
     def target(self, base: str, model: str, stream: bool) -> str:
-        """The request path under a server's base path."""
+        """The request path under a server's base path, whose query stays behind it."""
         path = (self.stream_path or self.path) if stream else self.path
-        return base + path.replace("{model}", quote(model, safe=""))
+        return below(base, path.replace("{model}", quote(model, safe="")))
+
+
+def below(base: str, route: str) -> str:
+    """`route` under a base path, whose query stays behind it."""
+    path, mark, query = base.partition("?")
+    return path + route + mark + query
 
 
 def protocol(name: str) -> Protocol:

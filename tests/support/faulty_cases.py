@@ -339,8 +339,8 @@ def truncated_between_chunks(wire: Wire) -> None:
 
 _bytes("truncated_length", "truncated", f"HTTP/1.1 200 OK\r\nContent-Length: {len(COMPLETION.encode()) + 9}\r\n",
        PLAIN_HEAD, COMPLETION, close=True, stream=False)  # fmt: skip
-_bytes("interim_then_truncated", "truncated", HINTS, "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n", PLAIN_HEAD, COMPLETION,
-       close=True, stream=False)  # fmt: skip
+_bytes("truncated_after_interim", "truncated", HINTS, "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n",
+       PLAIN_HEAD, COMPLETION, close=True, stream=False)  # fmt: skip
 _bytes("switching", "malformed_http", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
 _bytes("bad_status_line", "malformed_http", "HTPP/1.1 OK\r\n\r\n", close=True)
 _bytes("not_http", "malformed_http", b"\x15\x03\x03\x00\x02\x02\x28" * 8, close=True)
