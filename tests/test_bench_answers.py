@@ -103,7 +103,7 @@ def test_a_right_answer_is_none_the_worse_for_its_form(api: str, body: str, kind
         ("openai-embeddings", '{"data":[]}', "application/json", "malformed_event"),
         ("tei", "[]", "application/json", "malformed_event"),
         ("openai-rerank", '{"results":[]}', "application/json", "malformed_event"),
-        ("oip-v2", '{"model_name":"m","outputs":[]}', "application/json", "malformed_event"),
+        ("oip-v2", '{"model_name":"m","outputs":null}', "application/json", "malformed_event"),
         ("tf-serving", '{"predictions":null}', "application/json", "malformed_event"),
     ],
 )

@@ -218,13 +218,12 @@ def triton_generate_event(data: bytes, answer: Answer) -> int:
     return NO_TOKEN if answer.error or not event else UNSTATED
 
 
-def requires(*keys: str, filled: bool = False) -> Decoder:
-    """A decoder of a JSON object that must hold one of `keys`, `filled`: not an empty one."""
-    missing: tuple[Any, ...] = (None, []) if filled else (None,)
+def requires(*keys: str) -> Decoder:
+    """A decoder of a JSON object that must hold one of `keys`."""
 
     def decode(data: bytes, answer: Answer) -> int:
         body = _object(read_json(data, python=True), answer)
-        if not answer.error and all(body.get(key) in missing for key in keys):
+        if not answer.error and all(body.get(key) is None for key in keys):
             raise msgspec.DecodeError(f"an answer without {' or '.join(keys)}")
         answer.finished = True
         return NO_TOKEN

@@ -13,7 +13,7 @@ from inferaudit.bench.answers import NO_TOKEN, Answer, requires
 from inferaudit.rpc.tensors import WIDTHS
 
 HEADER = "Inference-Header-Content-Length"
-_json_body = requires("outputs", filled=True)
+_json_body = requires("outputs")
 
 
 def binary_body(data: bytes, answer: Answer) -> int:

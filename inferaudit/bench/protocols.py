@@ -136,13 +136,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("openai-completions", "/v1/completions", _completions, answers.openai_body, answers.openai_event),
         Protocol("openai-embeddings", "/v1/embeddings", _embeddings, answers.embeddings_body, generates=False),
         Protocol("openai-rerank", "/v1/rerank", _rerank, answers.embeddings_body, generates=False),
-        Protocol(
-            "oip-v2",
-            "/v2/models/{model}/infer",
-            _nothing,
-            answers.requires("outputs", filled=True),
-            generates=False,
-        ),
+        Protocol("oip-v2", "/v2/models/{model}/infer", _nothing, answers.requires("outputs"), generates=False),
         Protocol(
             "oip-v2-binary",
             "/v2/models/{model}/infer",
