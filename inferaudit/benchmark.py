@@ -72,8 +72,7 @@ def row_values(result: LoadResult, records: RecordTable, stage: LoadStage, metri
 
 def _values(result: LoadResult, records: RecordTable, stage: LoadStage, metric: str) -> Iterator[tuple[int, int]]:
     """As :func:`row_values`, in the records' order and one by one: a long run has hundreds of thousands."""
-    columns, errors = records.columns, records.columns["error"]
-    ok = (i for i in _rows(records, stage) if not errors[i])
+    columns, ok = records.columns, _answered(records, stage)
     ends = columns["end_ns"]
     base = columns["scheduled_ns"] if stage.concurrency is None else columns["sent_ns"]
     first, last, tokens = columns["first_token_ns"], columns["last_token_ns"], columns["output_tokens"]
@@ -89,9 +88,9 @@ def _values(result: LoadResult, records: RecordTable, stage: LoadStage, metric: 
 
 def answer_gaps(records: RecordTable, stage: LoadStage) -> list[tuple[float, int]]:
     """(their sum in ms, how many) of the gaps between token events of each successful answer that has any, by end."""
-    columns, errors = records.columns, records.columns["error"]
+    columns = records.columns
     first, last, events = columns["first_token_ns"], columns["last_token_ns"], columns["token_events"]
-    rows = [i for i in _rows(records, stage) if not errors[i] and first[i] != ABSENT and events[i] > 1]
+    rows = [i for i in _answered(records, stage) if first[i] != ABSENT and events[i] > 1]
     return [((last[i] - first[i]) / NS_PER_MS, events[i] - 1) for i in sorted(rows, key=columns["end_ns"].__getitem__)]
 
 
@@ -150,8 +149,7 @@ def stage_section(
 ) -> dict[str, Any]:
     """The figures of one stage, with its count tables (µs) so that two reports can be compared exactly."""
     columns, errors = records.columns, records.columns["error"]
-    rows = _rows(records, stage)
-    ok = [i for i in rows if not errors[i]]
+    rows, ok = _rows(records, stage), _answered(records, stage)
     ends, scheduled, sent = columns["end_ns"], columns["scheduled_ns"], columns["sent_ns"]
     start, end = min((scheduled[i] for i in rows), default=0), max((ends[i] for i in rows), default=0)
     cancelled = sum(records.errors[errors[i]] == CANCELLED for i in rows)
@@ -201,6 +199,10 @@ def stage_section(
 
 def _rows(records: RecordTable, stage: LoadStage) -> Sequence[int]:
     return records.stage_rows(stage.name) if stage.name in records.stages else ()
+
+
+def _answered(records: RecordTable, stage: LoadStage) -> Sequence[int]:
+    return records.answered_rows(stage.name) if stage.name in records.stages else ()
 
 
 def _tokens(columns: Mapping[str, Sequence[int]], ok: Sequence[int]) -> dict[str, Any]:

@@ -118,10 +118,8 @@ def _budget(result: LoadResult, records: RecordTable, stage: LoadStage) -> list[
     return found
 
 
-def _ok(records: RecordTable, stage: LoadStage) -> list[int]:
-    if stage.name not in records.stages:
-        return []
-    return [i for i in records.stage_rows(stage.name) if not records.columns["error"][i]]
+def _ok(records: RecordTable, stage: LoadStage) -> Sequence[int]:
+    return records.answered_rows(stage.name) if stage.name in records.stages else ()
 
 
 def _ms(ns: int | None) -> float | None:

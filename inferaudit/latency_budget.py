@@ -59,8 +59,7 @@ def budget_section(result: LoadResult, records: RecordTable, stage: LoadStage | 
 
     {parts[], whole_ms, sum_ms, unexplained_ms, largest, advice, server: reason or null}.
     """
-    rows = [] if stage is None or stage.name not in records.stages else records.stage_rows(stage.name)
-    rows = [i for i in rows if not records.columns["error"][i]]
+    rows = () if stage is None or stage.name not in records.stages else records.answered_rows(stage.name)
     if stage is None or not rows:
         return None
     columns = records.columns

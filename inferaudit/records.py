@@ -76,6 +76,11 @@ class RecordTable:
             return range(len(self))
         return [i for i, stage in enumerate(self.columns["stage"]) if stage == wanted]
 
+    def answered_rows(self, name: str) -> Sequence[int]:
+        """Those of them that succeeded. Mostly all did, and a long run has millions of them: then no list is made."""
+        rows, errors = self.stage_rows(name), self.columns["error"]
+        return [i for i in rows if not errors[i]] if any(errors) else rows
+
 
 def to_npz(table: RecordTable) -> bytes:
     """The file's bytes: a pure function of the table."""
@@ -139,10 +144,11 @@ def merge(tables: Sequence[RecordTable]) -> RecordTable:
             values = table.columns[name]
             column.extend(map(maps[name].__getitem__, values) if name in maps else values)
     order: Sequence[int] = range(len(columns["number"]))
-    for name in reversed(_ORDER):  # each sort keeps the order of the one before among equals
-        order = sorted(order, key=columns[name].__getitem__)
-    for name, column in columns.items():
-        columns[name] = array("q", map(column.__getitem__, order))
+    if not _in_order(columns):
+        for name in reversed(_ORDER):  # each sort keeps the order of the one before among equals
+            order = sorted(order, key=columns[name].__getitem__)
+        for name, column in columns.items():
+            columns[name] = array("q", map(column.__getitem__, order))
     tokens, offsets = array("q"), array("q")
     if any(len(table.token_offsets) for table in tables):
         places = [(table, at) for table in tables for at in range(len(table))]

@@ -213,7 +213,8 @@ def test_the_open_inference_protocol_learns_its_inputs() -> None:
 
         def do_POST(self) -> None:  # the library's name
             bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self._answer({"model_name": "double", "outputs": []})
+            output = {"name": "y", "shape": [1], "datatype": "FP32", "data": [1.0]}
+            self._answer({"model_name": "double", "outputs": [output]})
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -18,7 +18,7 @@ _AT_ONCE = 256 << 10  # bytes moved to the file in one go: some tenths of a mill
 
 
 class Backlog:
-    """A queue of raw requests. Order is not kept across the file: rows are sorted when stages are merged."""
+    """A queue of raw requests. Order is not kept across the file: rows are sorted when the stage is over."""
 
     def __init__(self, memory: int = MEMORY_BYTES, disk: int = DISK_BYTES) -> None:
         self.queue: deque[Raw] = deque()
@@ -52,7 +52,8 @@ class Backlog:
         count = min(max(1, _AT_ONCE * len(self.queue) // self.bytes), len(self.queue))
         self.bytes -= self.bytes * count // len(self.queue)
         take = self.queue.popleft
-        self._written += self._file.write(marshal.dumps([take() for _ in range(count)]))
+        batch = marshal.dumps([take() for _ in range(count)])
+        self._written += self._file.write(len(batch).to_bytes(8) + batch)
         self._spilled += count
 
     def decode_one(self, decode: Callable[[Raw], None]) -> None:
@@ -65,7 +66,8 @@ class Backlog:
         if self._file is not None:
             self._file.seek(0)
             while self._spilled > 0:
-                batch = marshal.load(self._file)  # noqa: S302  # our own bytes, from a file without a name
+                size = int.from_bytes(self._file.read(8))  # in one piece: marshal.load asks the file for each number
+                batch = marshal.loads(self._file.read(size))  # noqa: S302  # our own bytes, from a file without a name
                 self._spilled -= len(batch)
                 for raw in batch:
                     decode(raw)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from operator import sub
+from itertools import islice
+from operator import le, sub
 
 from inferaudit.bench.decode import Response, decode
 from inferaudit.bench.protocols import Protocol
@@ -27,13 +28,27 @@ class RowSink:
         self.tokens: array[int] | None = array("q") if keep_tokens else None
         self.offsets: array[int] = array("q")
         self._appends = [column.append for column in self.columns.values()]
+        self._same: tuple[bytes, Response] | None = None
 
     def add(self, raw: Raw) -> None:
-        """Decode one request and keep its row."""
-        self._append(decode(raw, self.protocol, self.stream))
+        """Decode one request and keep its row. Small models give the same answer again and again: it is read once."""
+        if len(raw) != 5 or self.stream:
+            self._append(decode(raw, self.protocol, self.stream))
+            return
+        number, scheduled, sent, end, answer = raw
+        if self._same is not None and answer == self._same[0]:
+            response = self._same[1]
+            response.number, response.scheduled, response.sent = number, scheduled, sent
+            response.first_byte = response.end = end
+        else:
+            response = decode(raw, self.protocol, self.stream)
+            # A date of Retry-After is counted from the answer's end; else nothing but these hangs on when it came.
+            self._same = (answer, response) if response.error is None else None
+        self._append(response)
 
     def table(self) -> RecordTable:
-        """What was collected."""
+        """What was collected, by request number."""
+        self._sort()
         return RecordTable(
             stages=(self.stage,),
             errors=tuple(self.errors),
@@ -43,14 +58,32 @@ class RowSink:
             token_offsets=self.offsets if self.tokens is not None else (),
         )
 
+    def _sort(self) -> None:
+        numbers = self.columns["number"]
+        if all(map(le, numbers, islice(numbers, 1, None))):
+            return
+        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+        if self.tokens is not None:
+            tokens, ends = self.tokens, [*self.offsets[1:], len(self.tokens)]
+            self.tokens, self.offsets, offsets = array("q"), array("q"), self.offsets
+            for at in order:
+                self.offsets.append(len(self.tokens))
+                self.tokens.extend(tokens[offsets[at] : ends[at]])
+        self._appends.clear()  # they hold the columns, and a long run's are hundreds of MB: one is doubled at a time
+        for name, column in self.columns.items():
+            if column.count(column[0]) < len(column):
+                self.columns[name] = array("q", map(column.__getitem__, order))
+
     def _append(self, response: Response) -> list[int]:
         """Keep one row; its ITL gaps in ns."""
         stamps = response.tokens
         ok = response.error is None
         gaps = _gaps(stamps) if ok and stamps else []
-        ordered = sorted(gaps)
+        median, tail, longest = None, None, None
         if gaps:
             self.itl_us.update([(gap + 500) // 1000 for gap in gaps])
+            ordered = sorted(gaps)
+            median, tail, longest = percentile(ordered, 50), percentile(ordered, 99), ordered[-1]
         sent, first, connect = response.sent, response.first_byte, response.connect
         row = (
             0,
@@ -70,9 +103,9 @@ class RowSink:
             _or_absent(response.status),
             0 if ok else self._error(response.error or ""),
             ABSENT if connect is None else connect,
-            _or_absent(percentile(ordered, 50)),
-            _or_absent(percentile(ordered, 99)),
-            ordered[-1] if ordered else ABSENT,
+            _or_absent(median),
+            _or_absent(tail),
+            _or_absent(longest),
             response.size,
             _or_absent(response.retry_after),
         )

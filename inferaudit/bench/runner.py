@@ -22,7 +22,7 @@ from inferaudit.bench.requests import repeated_share
 from inferaudit.bench.sampling import Sampler, Sampling
 from inferaudit.bench.scrape import Scraper
 from inferaudit.bench.selfknowledge import client_report
-from inferaudit.bench.worker import CANCEL_STAGE, STOP_ISSUING, Beat, Setup
+from inferaudit.bench.worker import CANCEL_STAGE, LIVE_SAMPLES, STOP_ISSUING, Beat, Setup
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.facts.load import Knee, LoadResult, LoadStage
 from inferaudit.latency import NS_PER_MS, PERCENTILES, percentile
@@ -31,7 +31,6 @@ from inferaudit.records import ABSENT, RecordTable, merge, to_npz
 from inferaudit.whole_file import write_whole
 
 MIN_FOR_ERROR_STOP = 20  # answers before the share of errors may end a stage
-_LIVE_SAMPLES = 5000
 _SPEECHLESS = {"malformed_http", "reset_before_headers", "reset_before_send", "tls"}  # perhaps it speaks no HTTP/1.1
 
 
@@ -137,7 +136,7 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
         beats[worker] = beat
         watch.add(beat.fresh)
         latencies.extend(beat.latencies)
-        del latencies[:-_LIVE_SAMPLES]
+        del latencies[:-LIVE_SAMPLES]
         completed = sum(b.completed for b in beats.values())
         failed = max(sum(b.failed for b in beats.values()), watch.tallies.get("requests", Counter())[1])
         run.tokens = before + sum(b.tokens for b in beats.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ _NS = 1_000_000_000
 STAGE_NUMBERS = 1 << 24  # prompts of different stages never meet: 16 million requests each
 OPEN_LOOP_WARM = 32
 CANCEL_STAGE, STOP_ISSUING = "cancel", "stop"
+LIVE_SAMPLES = 5000  # latencies that the live view is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +200,8 @@ class _WatchedSink(RowSink):
         watched: AbstractSet[str],
     ) -> None:
         super().__init__(stage, worker, api, stream, keep_tokens)
-        self.fresh: Tallies = {}
-        self.latencies: list[int] = []
+        self.fresh: Tallies = defaultdict(Counter)
+        self.latencies: deque[int] = deque(maxlen=LIVE_SAMPLES)
         self.generated = 0
         self._open_loop = open_loop
         self._watched = watched
@@ -224,17 +225,18 @@ class _WatchedSink(RowSink):
             if tokens > 1:
                 self._count("tpot", rounded_up((stamps[-1][0] - stamps[0][0]) // (tokens - 1)))
             if "itl" in self._watched:
-                self.fresh.setdefault("itl", Counter()).update(map(rounded_up, gaps))
+                self.fresh["itl"].update(map(rounded_up, gaps))
         return gaps
 
     def take(self) -> tuple[Tallies, list[int]]:
         """What came since the last call."""
-        fresh, latencies = self.fresh, self.latencies
-        self.fresh, self.latencies = {}, []
+        fresh, latencies = self.fresh, list(self.latencies)
+        self.fresh = defaultdict(Counter)
+        self.latencies.clear()
         return fresh, latencies
 
     def _count(self, name: str, value: int) -> None:
-        self.fresh.setdefault(name, Counter())[value] += 1
+        self.fresh[name][value] += 1
 
 
 def _beat(engine: Engine, sink: _WatchedSink) -> Beat:
