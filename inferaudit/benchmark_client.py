@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inferaudit.facts.load import LoadResult, LoadStage
@@ -24,19 +24,15 @@ def client_section(
 ) -> dict[str, Any]:
     """`lag_ms`, `slip_ms`, `turnaround_ms`, and `limited` with what it falsifies and what to do."""
     columns, report = records.columns, stage.client
-    waits = sorted(columns["sent_ns"][i] - columns["scheduled_ns"][i] for i in rows if columns["sent_ns"][i] != ABSENT)
+    sent, scheduled, connect = columns["sent_ns"], columns["scheduled_ns"], columns["connect_ns"]
+    count, p50, p99 = _spread(sent[i] - scheduled[i] for i in rows if sent[i] != ABSENT)
     # Opening a connection is the service's time as well as ours, so it is taken out of what was late.
-    slips = sorted(
-        max(columns["sent_ns"][i] - columns["scheduled_ns"][i] - max(columns["connect_ns"][i], 0), 0)
-        for i in rows
-        if columns["sent_ns"][i] != ABSENT
-    )
-    p50, p99 = percentile(waits, 50), percentile(waits, 99)
+    late = (max(sent[i] - scheduled[i] - max(connect[i], 0), 0) for i in rows if sent[i] != ABSENT)
+    _, late_p50, late_p99 = _spread(late)
     open_loop = stage.concurrency is None
     reasons: dict[str, str] = {}
-    if len(waits) >= ENOUGH:
-        median = figures["latency_ms"]["p50"]
-        _judge_sending(reasons, open_loop, percentile(slips, 50), percentile(slips, 99), median, report)
+    if count >= ENOUGH:
+        _judge_sending(reasons, open_loop, late_p50, late_p99, figures["latency_ms"]["p50"], report)
         _judge_reading(reasons, result, report, figures)
     if report.workers_lost:
         reasons["request_rate"] = f"{report.workers_lost} of {report.workers} workers were lost"
@@ -60,6 +56,12 @@ def client_section(
         "advice": _advice(reasons, report),
         "trusted": _trusted(result, reasons),
     }
+
+
+def _spread(values: Iterable[int]) -> tuple[int, int | None, int | None]:
+    """How many, P50 and P99."""
+    ordered = sorted(values)
+    return len(ordered), percentile(ordered, 50), percentile(ordered, 99)
 
 
 def _judge_sending(
