@@ -128,6 +128,14 @@ def test_workers_are_merged_exactly() -> None:
     assert len(server.truth().requests) == len(alone.records) + len(three.records)
 
 
+def test_more_workers_than_streams() -> None:
+    """A worker without a stream has nothing to send and waits for nothing."""
+    with groundtruth.start("plain", delay_us=1_000) as server:
+        outcome = load(server.url, StagePlan("sustained", concurrency=1, requests=5), workers=3, stream=False)
+    assert section(outcome)["requests"]["ok"] == 5
+    assert set(outcome.records.columns["worker"]) == {0}
+
+
 def test_merging_is_exact_in_any_order() -> None:
     with groundtruth.start("stream", ttft_us=1_000, itl_us=1_000, tokens=3) as server:
         tables = [load(server.url, StagePlan("sustained", concurrency=2, requests=7)).records for _ in range(3)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferaudit.bench.schedule import arrivals, expected_requests, parse_trace, share, split
+from inferaudit.bench.schedule import arrivals, expected_requests, numbers, parse_trace, share, split
 from inferaudit.bench.tokens import parse_distribution, prompt
 from inferaudit.errors import UsageError
 from inferaudit.plan import StagePlan
@@ -73,6 +73,15 @@ def test_a_trace_is_replayed_or_stretched() -> None:
         parse_trace("1\nx\n", "trace.csv")
     with pytest.raises(UsageError, match="--trace"):
         list(arrivals(stage, 0))
+
+
+@given(st.none() | st.integers(0, 300), st.integers(1, 40), st.integers(1, 9))
+def test_the_numbers_of_a_closed_loop_go_to_workers_with_streams(total: int | None, streams: int, workers: int) -> None:
+    parts = [list(islice(numbers(total, streams, w, workers), 300)) for w in range(workers)]
+    assert [bool(part) for part in parts[streams:]] == [False] * max(0, workers - streams)
+    if total is not None:
+        assert sorted(n for part in parts for n in part) == list(range(total))
+    assert all(n % streams % workers == w for w, part in enumerate(parts) for n in part)
 
 
 def test_expected_requests() -> None:

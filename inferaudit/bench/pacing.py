@@ -49,7 +49,7 @@ class Pacer:
     """One run's pace from `start` (ns, the loop's time). `issuing` is False once nothing more will be sent."""
 
     def __init__(self, work: Work, start: int) -> None:
-        self.issuing = True
+        self.issuing = work.arrivals is not None or work.concurrency > 0  # a worker may be left without a stream
         self.issued = 0
         self._start = start
         self._arrivals = work.arrivals

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing as mp
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any
@@ -18,6 +20,7 @@ from inferaudit.plan import StagePlan
 START_DELAY_NS = 50_000_000  # from the order to start until the clock starts, so that all workers start together
 _READY_S = 120.0
 _GRACE_S = 15.0
+_HEARD_BY_PARENT = (signal.SIGINT, signal.SIGTERM)
 Order = Callable[[int, Beat], str | None]
 
 
@@ -40,13 +43,18 @@ class Pool:
         self._processes: dict[int, Any] = {}
         if self._local is None:
             context = mp.get_context("spawn")  # a fork would copy threads' locks
-            for setup in setups:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs, setup), daemon=True)
-                process.start()
-                theirs.close()
-                self._pipes[setup.worker] = ours
-                self._processes[setup.worker] = process
+            try:
+                with _signals_held():
+                    for setup in setups:
+                        ours, theirs = context.Pipe()
+                        process = context.Process(target=_serve, args=(theirs, setup), daemon=True)
+                        process.start()
+                        theirs.close()
+                        self._pipes[setup.worker] = ours
+                        self._processes[setup.worker] = process
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def endpoint_worker(self) -> Worker | None:
@@ -98,9 +106,10 @@ class Pool:
         """End the workers; those that do not listen are killed."""
         if self._local is not None:
             self._local.close()
-        for worker, pipe in self._pipes.items():
+        for pipe in self._pipes.values():
             with contextlib.suppress(OSError):
                 pipe.send(("close",))
+        for worker, pipe in self._pipes.items():
             self._processes[worker].join(2)
             if self._processes[worker].is_alive():
                 self._processes[worker].kill()
@@ -155,11 +164,26 @@ class Pool:
             pipe.close()
 
 
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Processes started meanwhile hear neither Ctrl-C nor SIGTERM before `_serve` says what to do with them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # by the first start it would let them through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD_BY_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Pipe, setup: Setup) -> None:
     """The main of a worker process."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and tells us
+    for number in _HEARD_BY_PARENT:  # sent to the whole group: the parent tells us, and gets what was measured
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD_BY_PARENT)
     worker: Worker | None = None
     try:
         while True:

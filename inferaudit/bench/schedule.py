@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import count, islice, repeat
+from itertools import count, islice, repeat, takewhile
 
 from inferaudit.errors import UsageError
 from inferaudit.plan import StagePlan
@@ -46,6 +46,18 @@ def share(offsets: Iterator[int], worker: int, workers: int) -> Iterator[tuple[i
 def split(total: int, worker: int, workers: int) -> int:
     """This worker's part of `total` streams; the parts add up to it."""
     return total // workers + (worker < total % workers)
+
+
+def numbers(total: int | None, streams: int, worker: int, workers: int) -> Iterator[int]:
+    """The request numbers of a closed loop that belong to one worker: request i to stream i mod `streams`, stream s to
+    worker s mod n. A worker without a stream has none."""
+    if workers == 1:
+        return islice(count(), total)
+    own = range(worker, streams, workers)
+    if not own:
+        return iter(())
+    mine = (base + stream for base in count(0, streams) for stream in own)
+    return mine if total is None else takewhile(total.__gt__, mine)
 
 
 def expected_requests(stage: StagePlan, trace: Sequence[int] = ()) -> int | None:

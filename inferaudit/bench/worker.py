@@ -7,7 +7,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import count, islice
 from typing import Any
 
 from inferaudit.bench.decision import Tallies, objectives, rounded_up
@@ -20,7 +19,7 @@ from inferaudit.bench.raw import CANCELLED
 from inferaudit.bench.requests import builder
 from inferaudit.bench.rows import RowSink
 from inferaudit.bench.rpc import call_builder, calling
-from inferaudit.bench.schedule import arrivals, share, split
+from inferaudit.bench.schedule import arrivals, numbers, share, split
 from inferaudit.bench.tokens import parse_distribution
 from inferaudit.bench.vigil import may_stay_awake
 from inferaudit.bench.work import LoopReport, Work
@@ -174,11 +173,10 @@ class Worker:
                 awake=may_stay_awake(workers),
             )
         streams = split(stage.concurrency, worker, workers)
-        numbers = islice(count(), worker, stage.requests, workers)
         duration = None if stage.duration_s is None else round(stage.duration_s * _NS)
         return Work(
             concurrency=streams,
-            numbers=numbers,
+            numbers=numbers(stage.requests, stage.concurrency, worker, workers),
             duration_ns=duration,
             eager=stage.until_decided,
             patient=self.setup.stream,
