@@ -107,7 +107,7 @@ def _advice(reasons: Mapping[str, str], report: Any) -> str | None:
     if abs(report.clock_step_ns) > MAX_STEP_NS:
         return "run again; keep time synchronisation from stepping the clock"
     if "latency_ms" in reasons and report.waited_for_connection:
-        return "raise ulimit -n, or use more workers (--workers) or more machines"
+        return "raise ulimit -n (or the policy's limits.concurrency), or use more workers (--workers) or more machines"
     return f"use more workers (--workers {2 * report.workers} or auto), a machine with free cores, or more machines"
 
 

@@ -88,8 +88,14 @@ def parse_objective(name: str, value: str | float) -> Objective:
 
 
 def parse_objectives(slo: Mapping[str, str | float]) -> tuple[Objective, ...]:
-    """All objectives of a policy, in the order given."""
-    return tuple(parse_objective(name, value) for name, value in slo.items())
+    """All objectives of a policy, in the order given; none may stand there by two names (`latency` is `e2e`)."""
+    found = {}
+    for name, value in slo.items():
+        objective = parse_objective(name, value)
+        if objective.dimension in found:
+            raise UsageError(f"{name} and {objective.dimension} are one objective: give it once")
+        found[objective.dimension] = objective
+    return tuple(found.values())
 
 
 def parse_slo_flag(text: str) -> dict[str, str]:

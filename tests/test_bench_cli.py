@@ -16,6 +16,10 @@ from support import groundtruth
 from support.faulty import FaultyServer
 from support.replay import Replay
 
+from inferaudit.benchmark import benchmark_section
+from inferaudit.case_records import records_from_groups
+from inferaudit.cli.bench_verdict import judge
+from inferaudit.facts.load import LoadResult, LoadStage
 from inferaudit.records import from_npz
 
 
@@ -131,6 +135,13 @@ def test_nothing_succeeded_is_3_and_no_number_is_zero(tmp_path: Path) -> None:
         (("http://127.0.0.1:1", "--model", "m", "--warmup", "-1"), "0 or more"),
         (("http://127.0.0.1:1", "--model", "m", "--timeout", "0s"), "above 0"),
         (("http://127.0.0.1:1", "--model", "m", "--slo", "e2e_p99=1s,e2e_p99=2s"), "given twice"),
+        (("http://127.0.0.1:1", "--model", "m", "--slo", "e2e_p99=1s,latency_p99=2s"), "are one objective"),
+        (("http://127.0.0.1:1", "--model", "m", "--timeout", "1e300"), "24h"),
+        (("http://127.0.0.1:1", "--model", "m", "--workers", "AUTO"), "--workers: 'AUTO'"),
+        (("http://127.0.0.1:1", "--model", "m", "--profile", "smoke", "--rate", "9/s"), "does not go by --rate"),
+        (("http://127.0.0.1:1", "--model", "m", "--profile", "sla", "--concurrency", "0"), "above 0"),
+        (("http://127.0.0.1:1", "--model", "m", "--arrival", "trace", "--concurrency", "2"), "--concurrency"),
+        (("http://127.0.0.1:1", "--model", "m", "--dry-run", "--dataset", "/no/such/file"), "cannot read"),
         (("http://127.0.0.1:1", "--model", "m", "--until-decided"), "needs --slo"),
         (("http://127.0.0.1:1", "--model", "m", "--arrival", "burst"), "needs --rate"),
         (("http://127.0.0.1:1", "--model", "m", "--rate", "1/s", "--burst", "9"), "--arrival burst only"),
@@ -158,6 +169,14 @@ def test_a_dry_run_sends_nothing() -> None:
     assert ran.returncode == 0
     for stage in ("cold", "warmup", "step-1", "knee", "sustained", "burst", "overload", "mixed", "repeat", "soak"):
         assert stage in ran.stdout
+
+
+def test_a_dry_run_counts_the_warm_up_and_the_trace(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("0\n0.5\n2\n")
+    ran = bench("http://127.0.0.1:1", "--model", "m", "--arrival", "trace", "--trace", tmp_path / "trace.csv",
+                "--warmup", 5, "--dry-run")  # fmt: skip
+    assert re.search(r"warmup .* 5 requests, about 960 tokens", ran.stdout)
+    assert re.search(r"sustained .* at most 2 s, 3 requests, about 576 tokens", ran.stdout)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -225,3 +244,14 @@ def test_the_open_inference_protocol_learns_its_inputs() -> None:
     assert paths == ["/v2/models/a%2Fdouble%20of"]
     assert bodies[0]["inputs"][0] == {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [0.5] * 4}
     assert bodies[0]["inputs"][1]["data"] == ["text"]
+
+
+@pytest.mark.parametrize(("every_ms", "e2e_ms", "outcome"), [(52.0, 30.0, "unknown"), (49.0, 30.0, "pass")])
+def test_a_service_that_answers_all_that_came_in_breaks_no_rate(every_ms: float, e2e_ms: float, outcome: str) -> None:
+    """Arrivals at random are now fewer than the objective and now more; that is no fault of the service."""
+    records = records_from_groups({"groups": [{"count": 100, "every_ms": every_ms, "e2e_ms": e2e_ms}]})
+    stage = LoadStage(name="sustained", measured=True, rate=20.0, duration_s=5.0)
+    result = LoadResult(profile="bench", url="", api="openai-chat", model="m", stream=False, seed=0, run_id="",
+                        clock="kernel", stages=(stage,), timeout_s=30.0)  # fmt: skip
+    section = benchmark_section(result, records, {"throughput": 20.0})
+    assert [row["outcome"] for row in judge(section, {"throughput": 20.0}, result, records)] == [outcome]

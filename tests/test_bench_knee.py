@@ -46,6 +46,19 @@ def test_a_probe(group: dict[str, Any], name: str, target: str, reason: str) -> 
     assert (probe.holds, probe.reason) == (not reason, reason)
 
 
+@pytest.mark.parametrize(("every_ms", "holds"), [(13.0, True), (9.0, False)])
+def test_a_growing_backlog_is_past_the_knee(every_ms: float, holds: bool) -> None:
+    """Four places of 50 ms each carry 80/s; five seconds at 111/s are worked off in seven."""
+    groups, free = [], [0.0] * 4
+    for number in range(round(5000 / every_ms)):
+        free.sort()
+        due = number * every_ms
+        free[0] = max(free[0], due) + 50
+        groups.append({"count": 1, "every_ms": every_ms, "e2e_ms": free[0] - due})
+    records = records_from_groups({"stage": "knee-1", "groups": groups})
+    assert judge(STAGE, records, 1000 / every_ms, []).holds is holds
+
+
 def test_what_is_not_measured_is_not_searched_for() -> None:
     tried: list[float] = []
 

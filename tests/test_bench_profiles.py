@@ -57,6 +57,10 @@ def test_every_profile_is_within_bounds_and_has_one_stage_to_judge(name: str, ra
         (StagePlan("s", rate=1.0, concurrency=1, requests=1), Limits(), "exclude"),
         (StagePlan("s", requests=1), Limits(), "rate or a concurrency"),
         (StagePlan("s", concurrency=1), Limits(), "duration"),
+        (StagePlan("s", rate=1.0, arrival="burst", burst=300, duration_s=3), Limits(rate=2), "limits.rate"),
+        (StagePlan("s", rate=1.0, arrival="burst", burst=300, duration_s=3), Limits(tokens=50_000), "limits.tokens"),
+        (StagePlan("s", rate=1.5, arrival="burst", duration_s=15), Limits(rate=1.5), None),
+        (StagePlan("s", rate=1.0, arrival="burst", burst=-1, duration_s=3), Limits(), "at least one"),
     ],
 )
 def test_what_passes_a_bound_is_refused_before_load(stage: StagePlan, limits: Limits, said: str | None) -> None:
@@ -65,6 +69,14 @@ def test_what_passes_a_bound_is_refused_before_load(stage: StagePlan, limits: Li
     else:
         with pytest.raises(UsageError, match=said):
             check_limits(plan(stage, limits=limits))
+
+
+def test_a_trace_is_held_against_the_limits() -> None:
+    trace = [i * 2_000_000 for i in range(500)]  # a second at 500/s
+    stages = (StagePlan("s", arrival="trace"),)
+    check_limits(plan(*stages, limits=Limits(rate=500)), trace)
+    with pytest.raises(UsageError, match="500 requests within"):
+        check_limits(plan(*stages, limits=Limits(rate=10)), trace)
 
 
 def test_spending_is_bounded_by_the_price() -> None:

@@ -73,6 +73,10 @@ def test_a_trace_is_replayed_or_stretched() -> None:
         parse_trace("1\nx\n", "trace.csv")
     with pytest.raises(UsageError, match="--trace"):
         list(arrivals(stage, 0))
+    assert parse_trace("\ufeff0\r\n1\r\n", "bom.csv") == (0, 1_000_000_000)
+    for time in ("nan", "inf", "-1e300"):
+        with pytest.raises(UsageError, match=r"trace\.csv:2: .* is not a time"):
+            parse_trace(f"1\n{time}\n", "trace.csv")
 
 
 @given(st.none() | st.integers(0, 300), st.integers(1, 40), st.integers(1, 9))
@@ -87,6 +91,8 @@ def test_the_numbers_of_a_closed_loop_go_to_workers_with_streams(total: int | No
 def test_expected_requests() -> None:
     assert expected_requests(StagePlan("s", rate=20.0, duration_s=3)) == 60
     assert expected_requests(StagePlan("s", rate=20.0, duration_s=3, requests=10)) == 10
+    burst = StagePlan("s", rate=20.0, arrival="burst", burst=50, duration_s=3)
+    assert expected_requests(burst) == len(list(arrivals(burst, 0))) == 100
 
 
 @given(st.integers(0, 2**24 - 1), st.integers(0, 2**24 - 1), SEEDS, st.integers(5, 400))
@@ -134,7 +140,22 @@ def test_lengths_have_the_mean_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-5", "x", "uniform:5", "uniform:9,2", "normal:a,b", "mix:", "gauss:1,2", "1e99"]
+    "text",
+    [
+        "",
+        "0",
+        "-5",
+        "x",
+        "uniform:5",
+        "uniform:9,2",
+        "normal:a,b",
+        "mix:",
+        "gauss:1,2",
+        "1e99",
+        "normal:5,inf",
+        "uniform:1,inf",
+        "mix:5@-1,3@2",
+    ],
 )
 def test_bad_lengths_are_refused(text: str) -> None:
     with pytest.raises(UsageError):

@@ -271,7 +271,7 @@ class Engine(Exchange):
         """The next requests of a closed loop's streams, on the connections that were answered at these times."""
         numbers, ready = self.pacer.several(len(answered)), []
         for connection, stamp in answered[len(numbers) :]:
-            self._go_on(connection, stamp, None)
+            self._go_on(connection, stamp, self.pacer.following(stamp))
         for (connection, stamp), number in zip(answered, numbers, strict=False):
             if connection.state == IDLE:
                 ready.append((connection, self._prepare(connection, number, stamp)))

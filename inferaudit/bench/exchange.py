@@ -81,7 +81,7 @@ class Exchange:
         self._keep(connection, stamp, None)
         self.reuse.worked += connection.requests > 1
         connection.clear()
-        number = self.pacer.following()
+        number = self.pacer.following(stamp)
         if number is None or not self._send(connection, number, stamp):
             self._go_on(connection, stamp, number)
 
@@ -112,7 +112,7 @@ class Exchange:
         if error is not None:
             self.pacer.retry(end)
             return
-        number = self.pacer.following()
+        number = self.pacer.following(end)
         if number is not None:
             self._dispatch(number, end)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from inferaudit.facts.load import Knee, KneeProbe, LoadStage
 from inferaudit.records import ABSENT, RecordTable
 from inferaudit.slo import Objective
+from inferaudit.sustained import Answer, sustained
 
 MAX_PROBES = 12
 _CLOSE = 1.1  # stop when what holds and what breaks lie within a tenth
-_KEPT_UP = 0.9  # a service that answers less than this share of the arrivals a second is past its knee
 _UNMEASURED = "was not measured"
 _NOTHING_DUE = "no request was due in its time"
 _FEWEST = 3  # arrivals that a probe must have: fewer say nothing about a rate
@@ -30,6 +30,8 @@ def search(
     probes: list[KneeProbe] = []
     while len(probes) < MAX_PROBES and not stopped():
         stage, table = probe(rate, len(probes) + 1)
+        if stopped():  # in the middle of it, perhaps
+            break
         verdict = judge(stage, table, rate, objectives)
         probes.append(verdict)
         if verdict.holds:
@@ -51,7 +53,7 @@ def search(
         else:
             rate = (holds * breaks) ** 0.5
     names = ", ".join(o.dimension for o in objectives if o.mean or o.percentile is not None or o.metric == "error_rate")
-    criterion = f"{names} hold" if names else f"at least {_KEPT_UP:.0%} of arrivals answered, errors at most 1 %"
+    criterion = f"{names} hold" if names else "no backlog builds up, errors at most 1 %"
     return Knee(rate=holds, broken_at=breaks, criterion=criterion, probes=tuple(probes))
 
 
@@ -67,10 +69,10 @@ def judge(stage: LoadStage, table: RecordTable, rate: float, objectives: Sequenc
         return KneeProbe(rate=rate, holds=False, reason="nothing succeeded")
     span = (max(columns["end_ns"][i] for i in good) - min(columns["scheduled_ns"])) / 1e9
     achieved = len(good) / span if span > 0 else None
-    planned = (stage.duration_s or span) * rate
+    came = sustained([Answer(columns["scheduled_ns"][i], columns["end_ns"][i], 1.0) for i in good], open_loop=True)
     if failed > bearable * len(columns["error"]):
         return KneeProbe(rate=rate, holds=False, achieved=achieved, reason=f"{failed} requests failed")
-    if achieved is not None and span > 1.5 * planned / rate and achieved < _KEPT_UP * rate:
+    if came is not None and not came.kept_up:
         return KneeProbe(rate=rate, holds=False, achieved=achieved, reason="it did not keep up with the arrivals")
     reasons = [reason for o in objectives if (reason := _breach(o, table, good))]
     return KneeProbe(rate=rate, holds=not reasons, achieved=achieved, reason=", ".join(reasons))

@@ -56,6 +56,7 @@ class Pacer:
         self._due = None if work.arrivals is None else next(work.arrivals, None)
         self._numbers = work.numbers
         self._end = _NEVER if work.duration_ns is None or work.arrivals is not None else start + work.duration_ns
+        self._gap, self._next = work.gap_ns, start
         self._free = [] if work.arrivals is not None else [start] * work.concurrency  # when each idle stream may send
 
     def take(self, now: int) -> Iterator[tuple[int, int]]:
@@ -70,15 +71,25 @@ class Pacer:
             return
         if now >= self._end:
             self.issuing = False
-        while self.issuing and self._free and self._free[0] <= now:
+        while self.issuing and self._free and self._free[0] <= now and self._next <= now:
             due = heapq.heappop(self._free)
-            following = self.following()
+            if self._gap:
+                self._next = now + self._gap
+            following = self._number()
             if following is not None:
                 yield following, due
 
-    def following(self) -> int | None:
-        """The next request of a closed loop's stream that has become free; None when there is none."""
+    def following(self, now: int) -> int | None:
+        """The next request of a closed loop's stream that became free at `now`; None when there is none to send yet."""
         if not self.issuing or self._numbers is None:
+            return None
+        if self._gap:
+            heapq.heappush(self._free, now)
+            return None
+        return self._number()
+
+    def _number(self) -> int | None:
+        if self._numbers is None:
             return None
         number = next(self._numbers, None)
         if number is None:
@@ -88,8 +99,8 @@ class Pacer:
         return number
 
     def several(self, count: int) -> list[int]:
-        """The next requests of so many of them; fewer when there are no more."""
-        if not self.issuing or self._numbers is None:
+        """The next requests of so many of them; fewer when there are no more, or not yet."""
+        if not self.issuing or self._numbers is None or self._gap:
             return []
         numbers = list(islice(self._numbers, count))
         self.issuing = len(numbers) == count
@@ -107,4 +118,4 @@ class Pacer:
             return _NEVER
         if self._arrivals is not None:
             return _NEVER if self._due is None else self._start + self._due[1]
-        return min(self._end, self._free[0] if self._free else _NEVER)
+        return min(self._end, max(self._free[0], self._next) if self._free else _NEVER)

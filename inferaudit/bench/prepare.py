@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from inferaudit.bench.decision import objectives
 from inferaudit.bench.discovery import fixed_request
@@ -21,15 +22,25 @@ from inferaudit.plan import LoadPlan, StagePlan
 _MAX_FILE_BYTES = 256 << 20
 
 
-def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
-    """Everything that can be refused before load: limits, files, lengths, the API; and what workers need to know."""
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the files hold that a plan names, and whether answers are streamed."""
+
+    stream: bool
+    dataset: tuple[Any, ...] = ()
+    template: str = ""
+    trace: tuple[int, ...] = ()
+
+
+def foresee(plan: LoadPlan) -> tuple[LoadPlan, Inputs]:
+    """Everything that can be refused, and the stages that will be run, without a word to the server."""
     api = protocol(plan.api)
     plan = replace(plan, api=api.name)
-    if plan.warmup and not any(stage.name == "warmup" for stage in plan.stages):
-        first = plan.stages[0] if plan.stages else StagePlan("sustained", concurrency=1)
-        streams = min(first.concurrency or 8, plan.warmup)
-        plan = replace(plan, stages=(StagePlan("warmup", concurrency=streams, requests=plan.warmup), *plan.stages))
-    check_limits(plan)
+    plan = with_warmup(plan)
+    trace = parse_trace(_read(plan.trace), plan.trace) if plan.trace else ()
+    if any(stage.arrival == "trace" and stage.concurrency is None for stage in plan.stages) and not trace:
+        raise UsageError("arrival trace needs a trace file (--trace FILE)")
+    check_limits(plan, trace)
     objectives(plan)
     for stage in plan.stages:
         parse_distribution(stage.input_tokens or plan.input_tokens)
@@ -40,30 +51,42 @@ def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
     if lacks_model(plan):
         raise UsageError(f"--model is needed for the API {api.name}")
     dataset = tuple(read_dataset(_read(plan.dataset), plan.dataset)) if plan.dataset else ()
-    trace = parse_trace(_read(plan.trace), plan.trace) if plan.trace else ()
-    if any(stage.arrival == "trace" and stage.concurrency is None for stage in plan.stages) and not trace:
-        raise UsageError("arrival trace needs a trace file (--trace FILE)")
     template = _read(plan.template) if plan.template else ""
     if plan.template and not template.strip():
         raise UsageError(f"{plan.template} is empty")
+    if dataset and (api.rpc or api.content):
+        raise UsageError(f"--dataset: the API {api.name} takes tensors; give a request with --template FILE")
+    if template and not (api.rpc or api.content):
+        check_template(template, plan.model)
+    return plan, Inputs(stream, dataset, template, trace)
+
+
+def with_warmup(plan: LoadPlan) -> LoadPlan:
+    """The plan with the warm-up that it asks for as its first stage."""
+    if not plan.warmup or any(stage.name == "warmup" for stage in plan.stages):
+        return plan
+    first = plan.stages[0] if plan.stages else StagePlan("sustained", concurrency=1)
+    streams = min(first.concurrency or 8, plan.warmup)
+    return replace(plan, stages=(StagePlan("warmup", concurrency=streams, requests=plan.warmup), *plan.stages))
+
+
+def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
+    """The plan as it will be run, and what workers need to know; a server of tensors is asked what it takes."""
+    plan, inputs = foresee(plan)
     nonce = os.urandom(4)
     setup = Setup(
         plan=plan,
-        stream=stream,
+        stream=inputs.stream,
         run_id=f"inferaudit-{nonce.hex()}",
         nonce=int.from_bytes(nonce),
         worker=0,
         workers=1,
-        dataset=dataset,
-        template=template,
-        trace=trace,
+        dataset=inputs.dataset,
+        template=inputs.template,
+        trace=inputs.trace,
     )
-    if dataset and (api.rpc or api.content):
-        raise UsageError(f"--dataset: the API {api.name} takes tensors; give a request with --template FILE")
-    fixed = None if dataset else fixed_request(plan, api, setup.template)
+    fixed = None if inputs.dataset else fixed_request(plan, protocol(plan.api), inputs.template)
     if fixed is None:
-        if template:
-            check_template(template, plan.model)
         return plan, setup
     return plan, replace(setup, fixed_body=fixed.body, fixed_headers=fixed.headers, template="")
 

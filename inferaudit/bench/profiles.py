@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from inferaudit.bench.schedule import expected_requests
+from inferaudit.bench.schedule import arrivals, expected_requests
 from inferaudit.bench.tokens import parse_distribution
 from inferaudit.errors import UsageError
 from inferaudit.plan import LoadPlan, StagePlan
@@ -38,13 +38,13 @@ def profile_stages(
     requests: int | None = None,
 ) -> tuple[StagePlan, ...]:
     """The stages of a built-in profile: at `rate` requests/s where given, else at `concurrency` streams (default 8)."""
-    streams = concurrency or DEFAULT_CONCURRENCY
+    streams = DEFAULT_CONCURRENCY if concurrency is None else concurrency
     sustained = StagePlan(
         "sustained",
         rate=rate,
-        concurrency=None if rate else streams,
+        concurrency=streams if rate is None else None,
         requests=requests,
-        duration_s=duration_s or (None if requests else 120.0),
+        duration_s=120.0 if duration_s is None and requests is None else duration_s,
     )
     warmup = StagePlan("warmup", concurrency=min(streams, DEFAULT_CONCURRENCY), requests=20)
     match name:
@@ -53,7 +53,7 @@ def profile_stages(
         case "sla":
             return (warmup, replace(sustained, until_decided=True))
         case "soak":
-            return (warmup, replace(sustained, requests=None, duration_s=duration_s or 3600.0))
+            return (warmup, replace(sustained, requests=None, duration_s=3600.0 if duration_s is None else duration_s))
         case "full":
             top = max(streams, DEFAULT_CONCURRENCY) * 2
             steps = tuple(
@@ -83,41 +83,49 @@ def profile_stages(
     raise UsageError(f"no load profile is called {name!r}; known are {', '.join(PROFILES)}")
 
 
-def estimates(plan: LoadPlan) -> tuple[Estimate, ...]:
-    """What each stage takes at most, as far as it can be known before."""
+def tokens_per_request(plan: LoadPlan, stage: StagePlan) -> float:
+    """How many tokens a request of the stage is meant to have on average, prompt and answer."""
+    return (
+        parse_distribution(stage.input_tokens or plan.input_tokens).mean
+        + parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens").mean
+    )
+
+
+def estimates(plan: LoadPlan, trace: Sequence[int] = ()) -> tuple[Estimate, ...]:
+    """What each stage takes at most, as far as it can be known before; `trace` as in `schedule.arrivals`."""
     found = []
     for stage in plan.stages:
-        per_request = (
-            parse_distribution(stage.input_tokens or plan.input_tokens).mean
-            + parse_distribution(stage.output_tokens or plan.output_tokens, "--output-tokens").mean
-        )
-        requests = stage.requests if stage.concurrency else expected_requests(stage)
+        requests = stage.requests if stage.concurrency else expected_requests(stage, trace)
         seconds = stage.duration_s
-        if seconds is None and stage.rate and requests:
+        if seconds is None and stage.arrival == "trace" and trace:
+            seconds = max(arrivals(stage, plan.seed, trace), default=0) / 1e9
+        elif seconds is None and stage.rate and requests:
             seconds = requests / stage.rate
         if stage.search:
             seconds = None if seconds is None else seconds * 12
-        tokens = None if requests is None else round(requests * per_request)
+        tokens = None if requests is None else round(requests * tokens_per_request(plan, stage))
         found.append(Estimate(stage, seconds, requests, tokens))
     return tuple(found)
 
 
-def check_limits(plan: LoadPlan) -> None:
+def check_limits(plan: LoadPlan, trace: Sequence[int] = ()) -> None:
     """Refuse what passes a bound before anything is sent; :class:`UsageError` names the bound."""
     limits = plan.limits
     if not plan.stages:
         raise UsageError("the load has no stages")
     for limit in (plan.timeout_s, plan.timeout_headers_s, plan.timeout_stall_s):
-        if limit is not None and not limit > 0:
-            raise UsageError("a timeout must be above 0: nothing could be answered in time")
+        if limit is not None and not 0 < limit <= MAX_DURATION_S:
+            raise UsageError(f"a timeout lies above 0 and at most at {MAX_DURATION_S / 3600:g}h, not at {limit:g} s")
     for stage in plan.stages:
         _check_stage(stage)
         _at_most(stage.rate, limits.rate, MAX_RATE, stage.name, "requests/s", "rate")
         _at_most(stage.concurrency, limits.concurrency, MAX_CONCURRENCY, stage.name, "streams", "concurrency")
-    known = estimates(plan)
+    known = estimates(plan, trace)
+    for each in known:
+        _check_arrivals(each, limits.rate)
     seconds = sum(e.seconds or 0 for e in known)
     _at_most(seconds, limits.duration_s, MAX_DURATION_S, "all stages", "seconds", "duration")
-    tokens = sum(e.tokens or 0 for e in known) + plan.warmup
+    tokens = sum(e.tokens or 0 for e in known)
     _at_most(tokens, limits.tokens, math.inf, "all stages", "tokens", "tokens")
     if limits.spend_usd is not None:
         if plan.hourly_usd is None:
@@ -128,18 +136,18 @@ def check_limits(plan: LoadPlan) -> None:
         _at_most(spend, limits.spend_usd, math.inf, "all stages", "USD", "spend_usd")
 
 
-def describe(plan: LoadPlan) -> list[str]:
+def describe(plan: LoadPlan, trace: Sequence[int] = ()) -> list[str]:
     """The plan in lines, for ``--dry-run`` and before a confirmation."""
     lines = [f"load on {plan.url} ({plan.api}, model {plan.model or 'none'}), profile {plan.profile}, seed {plan.seed}"]
-    for estimate in estimates(plan):
+    known = estimates(plan, trace)
+    for estimate in known:
         stage = estimate.stage
         shape = _shape(stage)
         time = "until answered" if estimate.seconds is None else f"at most {estimate.seconds:g} s"
         requests = "" if estimate.requests is None else f", {estimate.requests} requests"
         tokens = "" if estimate.tokens is None else f", about {estimate.tokens} tokens"
         lines.append(f"  {stage.name:<10} {shape:<34} {time}{requests}{tokens}")
-    known = [e.seconds for e in estimates(plan)]
-    total = sum(s for s in known if s is not None)
+    total = sum(e.seconds or 0 for e in known)
     lines.append(f"  at most {total:g} s where bounded by time; requests in flight drain up to {plan.timeout_s:g} s")
     return lines
 
@@ -167,12 +175,27 @@ def _check_stage(stage: StagePlan) -> None:
     open_ended = stage.rate is None and stage.concurrency is None and stage.arrival != "trace"
     if open_ended and stage.times_knee is None and not stage.search:
         raise UsageError(f"stage {stage.name}: needs a rate or a concurrency")
+    if stage.burst < 0:
+        raise UsageError(f"stage {stage.name}: a burst has at least one request")
     if stage.requests is None and stage.duration_s is None and stage.arrival != "trace":
         raise UsageError(f"stage {stage.name}: needs a number of requests or a duration")
     for value, what in ((stage.rate, "rate"), (stage.concurrency, "concurrency"), (stage.requests, "requests"),
                         (stage.duration_s, "duration")):  # fmt: skip
         if value is not None and not value > 0:
             raise UsageError(f"stage {stage.name}: {what} must be above 0")
+
+
+def _check_arrivals(estimate: Estimate, limit: float | None) -> None:
+    """A trace, or a burst larger than a second's worth, may bring more than the stage's rate tells."""
+    stage, requests = estimate.stage, estimate.requests
+    if limit is None or requests is None or stage.arrival not in ("burst", "trace") or stage.concurrency is not None:
+        return
+    seconds = estimate.seconds or 0.0
+    if requests > limit * seconds + max(limit, 1):
+        raise UsageError(
+            f"{stage.name}: {requests} requests within {seconds:g} s are more than limits.rate allows ({limit:g}/s); "
+            "nothing was sent"
+        )
 
 
 def _at_most(value: float | None, limit: float | None, built_in: float, where: str, unit: str, name: str) -> None:

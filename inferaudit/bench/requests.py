@@ -123,7 +123,7 @@ def _wrong(row: Any) -> str:
         return "" if isinstance(row, str) else "neither a string nor an object"
     for key in ("max_tokens", "output_tokens"):
         value = row.get(key)
-        if value is not None and not (isinstance(value, int | float) and value >= 1):
+        if value is not None and not (isinstance(value, int | float) and 1 <= value < 1e9):
             return f"{key} is no number of tokens"
     messages = row.get("messages")
     said = isinstance(messages, list) and messages and all(isinstance(message, dict) for message in messages)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from inferaudit.bench.allowance import Allowance
 from inferaudit.bench.decision import Watch, objectives
 from inferaudit.bench.pool import Outcome, Pool
 from inferaudit.bench.prepare import file_limit, prepare, worker_count
@@ -20,6 +21,7 @@ from inferaudit.bench.profiles import UNMEASURED
 from inferaudit.bench.raw import CANCELLED
 from inferaudit.bench.requests import repeated_share
 from inferaudit.bench.sampling import Sampler, Sampling
+from inferaudit.bench.schedule import split
 from inferaudit.bench.scrape import Scraper
 from inferaudit.bench.selfknowledge import client_report
 from inferaudit.bench.worker import CANCEL_STAGE, LIVE_SAMPLES, STOP_ISSUING, Beat, Setup
@@ -70,13 +72,13 @@ class _Run:
     plan: LoadPlan
     pool: Pool
     stop: threading.Event
+    allowance: Allowance
     progress: Callable[[Progress], None] | None
     scraper: Scraper | None = None
     stages: list[LoadStage] = field(default_factory=list)
     tables: list[RecordTable] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     knee: Knee | None = None
-    tokens: int = 0
     place: int = 0
 
 
@@ -93,22 +95,29 @@ def run_load(
     """
     plan, setup = prepare(plan)
     stop = stop or threading.Event()
-    workers = worker_count(plan)
+    workers, together = worker_count(plan), plan.limits.concurrency
+    if together is not None:
+        workers = min(workers, together)
     limit = max(16, (file_limit() - 128))
-    setups = [replace(setup, worker=i, workers=workers, max_connections=limit) for i in range(workers)]
+    most = [limit if together is None else min(limit, split(together, i, workers)) for i in range(workers)]
+    setups = [replace(setup, worker=i, workers=workers, max_connections=most[i]) for i in range(workers)]
     streams = max((s.concurrency or 0 for s in plan.stages), default=0)
     if streams > limit * workers:
         raise UsageError(
             f"{streams} streams need more open files than the limit of this process ({limit}); raise ulimit -n"
         )
     pool = Pool(setups)
-    run = _Run(plan, pool, stop, progress, Scraper(plan, setup.stream) if plan.metrics_url else None)
+    run = _Run(plan, pool, stop, Allowance(plan), progress, Scraper(plan, setup.stream) if plan.metrics_url else None)
     started = time.time_ns()
     sampling = Sampling(samplers)
     try:
         sampling.start()
-        for stage in plan.stages:
+        for place, stage in enumerate(plan.stages):
             if stop.is_set():
+                break
+            if reached := run.allowance.reached(stage):
+                left = ", ".join(each.name for each in plan.stages[place:])
+                run.warnings.append(f"{reached} leaves no room for what was still to come: {left}")
                 break
             if stage.search:
                 run.knee = find_knee(run, stage)
@@ -122,14 +131,15 @@ def run_load(
 
 def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
     """Run one stage and keep what it brought."""
-    plan = run.plan
+    plan, asked = run.plan, stage
+    stage = run.allowance.within(stage)
     watch = Watch(objectives(plan) if stage.until_decided else ())
     beats: dict[int, Beat] = {}
     latencies: list[int] = []
     stopped = ""
     began = time.monotonic()
     last = 0.0
-    before = run.tokens
+    before = run.allowance.tokens
 
     def order(worker: int, beat: Beat) -> str | None:
         nonlocal stopped, last
@@ -139,11 +149,12 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
         del latencies[:-LIVE_SAMPLES]
         completed = sum(b.completed for b in beats.values())
         failed = max(sum(b.failed for b in beats.values()), watch.tallies.get("requests", Counter())[1])
-        run.tokens = before + sum(b.tokens for b in beats.values())
+        run.allowance.tokens = before + sum(b.tokens for b in beats.values())
         now = time.monotonic()
         if run.progress is not None and now - last >= 0.2:
             last = now
-            run.progress(_progress(stage, now - began, beats, completed, failed, latencies, run.tokens - before))
+            spent = run.allowance.tokens - before
+            run.progress(_progress(stage, now - began, beats, completed, failed, latencies, spent))
         if run.stop.is_set():
             stopped = "interrupted"
             return CANCEL_STAGE
@@ -151,8 +162,9 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
             return None
         if completed >= MIN_FOR_ERROR_STOP and failed > plan.stop_error_ratio * completed and stage.name != "overload":
             stopped = "errors"
-        elif plan.limits.tokens is not None and run.tokens >= plan.limits.tokens:
-            stopped = "tokens"
+        elif reached := run.allowance.reached():
+            stopped = reached.removeprefix("limits.")
+            run.warnings.append(f"stage {stage.name}: stopped, {reached} was reached")
         elif stage.until_decided and watch.look():
             stopped = "decided"
         return STOP_ISSUING if stopped else None
@@ -174,6 +186,9 @@ def run_stage(run: _Run, stage: StagePlan) -> tuple[LoadStage, RecordTable]:
         stopped = "clock"
     if run.stop.is_set():
         stopped = "interrupted"
+    if not stopped and stage.requests != asked.requests and len(table) == stage.requests:
+        stopped = "tokens"
+        run.warnings.append(f"stage {stage.name}: ended after {len(table)} requests, to stay within limits.tokens")
     if not stopped:
         stopped = (
             "duration" if stage.duration_s is not None and (stage.requests or math.inf) > len(table) else "requests"
@@ -213,7 +228,7 @@ def find_knee(run: _Run, stage: StagePlan) -> Knee | None:
         objectives(run.plan),
         start=_first_rate(run),
         highest=run.plan.limits.rate,
-        stopped=run.stop.is_set,
+        stopped=lambda: run.stop.is_set() or bool(run.allowance.reached(stage)),
     )
 
 
@@ -364,8 +379,6 @@ def _warn(run: _Run, stage: StagePlan, outcome: Outcome, stopped: str, stepped: 
         run.warnings.append(
             f"stage {stage.name}: stopped, more than {run.plan.stop_error_ratio:.0%} of requests failed"
         )
-    if stopped == "tokens":
-        run.warnings.append(f"stage {stage.name}: stopped, limits.tokens was reached")
     stale = sum(part.report.stale for part in outcome.parts)
     if stale:
         run.warnings.append(

@@ -6,6 +6,7 @@ process, so that each worker computes the whole schedule and takes its share: re
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from itertools import count, islice, repeat, takewhile
@@ -14,6 +15,7 @@ from inferaudit.errors import UsageError
 from inferaudit.plan import StagePlan
 
 NS = 1_000_000_000
+_LATEST_S = 1e11  # seconds since the epoch are less, milliseconds are more
 
 
 def arrivals(stage: StagePlan, seed: int, trace: Sequence[int] = ()) -> Iterator[int]:
@@ -28,7 +30,7 @@ def arrivals(stage: StagePlan, seed: int, trace: Sequence[int] = ()) -> Iterator
     elif stage.arrival == "poisson":
         offsets = _poisson(rate, random.Random(f"{seed}:{stage.name}:arrivals"))  # noqa: S311  # reproducible on purpose
     else:
-        offsets = _bursts(rate, stage.burst or max(1, round(rate)))
+        offsets = _bursts(rate, burst_size(rate, stage.burst))
     if stage.requests is not None:
         offsets = islice(offsets, stage.requests)
     limit = None if stage.duration_s is None else round(stage.duration_s * NS)
@@ -62,26 +64,38 @@ def numbers(total: int | None, streams: int, worker: int, workers: int) -> Itera
 
 def expected_requests(stage: StagePlan, trace: Sequence[int] = ()) -> int | None:
     """How many requests an open loop will have (the mean, for Poisson); None where it depends on the answers."""
-    if stage.arrival == "trace" and stage.concurrency is None and stage.requests is None and stage.duration_s is None:
-        return len(trace)
+    if stage.arrival == "trace" and stage.concurrency is None and trace:
+        return sum(1 for _ in arrivals(stage, 0, trace))
     if stage.rate is None or stage.duration_s is None:
         return stage.requests
     by_time = round(stage.rate * stage.duration_s)
+    if stage.arrival == "burst":  # a burst that has begun is sent whole
+        size = burst_size(stage.rate, stage.burst)
+        by_time = math.ceil(round(stage.duration_s * stage.rate / size, 6)) * size
     return by_time if stage.requests is None else min(by_time, stage.requests)
+
+
+def burst_size(rate: float, burst: int) -> int:
+    """Requests in a burst; where the stage does not say, one second's worth."""
+    return burst or max(1, round(rate))
 
 
 def parse_trace(text: str, name: str) -> tuple[int, ...]:
     """Due times in seconds, one a line (the first column of a CSV, a header is passed over), as offsets in ns."""
     times: list[float] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         first = line.split(",")[0].strip()
         if not first or first.startswith("#"):
             continue
         try:
-            times.append(float(first))
+            time = float(first)
         except ValueError:
             if times or number > 1:
                 raise UsageError(f"{name}:{number}: {first[:40]!r} is not a time in seconds") from None
+            continue
+        if not abs(time) < _LATEST_S:  # nor is NaN
+            raise UsageError(f"{name}:{number}: {first[:40]!r} is not a time in seconds")
+        times.append(time)
     if not times:
         raise UsageError(f"{name} holds no arrival times")
     start = min(times)

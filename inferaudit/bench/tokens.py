@@ -6,6 +6,7 @@ what was asked for as far as one common word is one token; the server's own usag
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ WORDS = (  # noqa: SIM905  # 256 quoted words would hide the list
     "die dog dry ear eat fall farm fast feel fine fire fish fly foot girl gold good gone green ground grow hair half "
     "hear hill hold hope horse"
 ).split()
+_MOST = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Distribution:
                 value = rng.expovariate(1 / self.values[0])
             case _:
                 value = rng.choices(self.values, self.weights)[0]
-        return max(1, round(min(value, 10_000_000)))
+        return max(1, round(min(value, _MOST)))
 
     @property
     def mean(self) -> float:
@@ -188,8 +190,6 @@ def _filler(seed: int) -> tuple[bytes, tuple[int, ...]]:
 
 
 def _log_parameters(mean: float, deviation: float) -> tuple[float, float]:
-    import math
-
     variance = math.log1p((deviation / mean) ** 2)
     return math.log(mean) - variance / 2, math.sqrt(variance)
 
@@ -197,7 +197,8 @@ def _log_parameters(mean: float, deviation: float) -> tuple[float, float]:
 def _checked(distribution: Distribution, text: str, flag: str) -> Distribution:
     low = min(distribution.values[:1] if distribution.kind != "mix" else distribution.values)
     ordered = distribution.kind != "uniform" or distribution.values[0] <= distribution.values[1]
-    positive = all(v >= 0 for v in distribution.values) and (not distribution.weights or sum(distribution.weights) > 0)
-    if not (1 <= low <= 10_000_000 and ordered and positive):
+    positive = all(0 <= v <= _MOST for v in distribution.values)
+    weighed = all(w >= 0 for w in distribution.weights) and (not distribution.weights or sum(distribution.weights) > 0)
+    if not (low >= 1 and ordered and positive and weighed and sum(distribution.weights) < math.inf):
         raise UsageError(f"{flag} {text!r}: lengths lie between 1 and 10 000 000 tokens")
     return distribution

@@ -15,6 +15,7 @@ class Work:
 
     `eager` decodes whenever nothing else is to do, for stages that watch their objectives. `patient` lets tokens of
     many streams gather for half a millisecond before they are read. `awake` waits for what is due soon without sleep.
+    `gap_ns` lies at least between two requests of a closed loop, all streams together.
     """
 
     arrivals: Iterator[tuple[int, int]] | None = None
@@ -24,6 +25,7 @@ class Work:
     eager: bool = False
     patient: bool = False
     awake: bool = False
+    gap_ns: int = 0
 
 
 @dataclass(slots=True)

@@ -180,7 +180,13 @@ class Worker:
             duration_ns=duration,
             eager=stage.until_decided,
             patient=self.setup.stream,
+            gap_ns=self._gap_ns(stage.concurrency, streams),
         )
+
+    def _gap_ns(self, all_streams: int, streams: int) -> int:
+        """What holds a closed loop within limits.rate; a worker has its streams' share of it."""
+        limit = self.setup.plan.limits.rate
+        return round(_NS * all_streams / (limit * streams)) if limit and streams else 0
 
 
 class _WatchedSink(RowSink):

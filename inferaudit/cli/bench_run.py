@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from inferaudit.cli.access import http_auth
 from inferaudit.cli.outputs import print_text, refuse_unwritable, write_text
@@ -19,10 +19,13 @@ from inferaudit.errors import CollectError, UsageError
 from inferaudit.plan import Limits, LoadPlan, StagePlan
 from inferaudit.rpc.urls import is_rpc
 from inferaudit.slo import parse_objectives, parse_slo_flag
-from inferaudit.units import parse_count, parse_duration_s, parse_rate_per_s
+from inferaudit.units import flag_value, parse_count, parse_duration_s, parse_rate_per_s
 
+T = TypeVar("T")
 ARRIVALS = ("constant", "poisson", "burst", "trace")
 DEFAULT_DURATION_S = 30.0
+# What of the load's shape a profile leaves to nobody.
+_FIXED = {"smoke": ("--rate", "--concurrency", "--requests", "--duration"), "soak": ("--requests",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +85,19 @@ def run_bench(asked: Asked) -> int:
         return _again(asked, asked.from_, outputs)
     plan = load_plan(asked)
     from inferaudit.bench.endpoint import resolve
-    from inferaudit.bench.profiles import check_limits, describe
-    from inferaudit.bench.protocols import protocol
+    from inferaudit.bench.prepare import foresee
+    from inferaudit.bench.profiles import describe
 
-    protocol(plan.api)
-    check_limits(plan)
+    plan, inputs = foresee(plan)
+    said = describe(plan, inputs.trace)
     if asked.dry_run:
-        print("\n".join(describe(plan)))
+        print("\n".join(said))
         return 0
     reporter = Reporter(quiet=asked.quiet, progress=not asked.no_progress)
+    for text in said:
+        reporter.note(text)
     if not asked.yes and not resolve(plan.url, plan.api, plan.auth).local:
-        _confirm(plan, reporter, describe(plan))
+        _confirm(plan, reporter)
     return _run(plan, reporter, outputs)
 
 
@@ -103,7 +108,9 @@ def load_plan(asked: Asked) -> LoadPlan:
             "which endpoint? for example: inferaudit bench http://127.0.0.1:8000 --model m --concurrency 8"
         )
     slo = {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else {}
-    workers: int | Literal["auto"] = "auto" if asked.workers == "auto" else parse_count(asked.workers)
+    workers: int | Literal["auto"] = (
+        "auto" if asked.workers == "auto" else flag_value("--workers", asked.workers, parse_count)
+    )
     if asked.warmup < 0:
         raise UsageError("--warmup is a number of requests, 0 or more")
     return LoadPlan(
@@ -114,9 +121,9 @@ def load_plan(asked: Asked) -> LoadPlan:
         stages=_stages(asked),
         stream=asked.stream,
         warmup=asked.warmup,
-        timeout_s=parse_duration_s(asked.timeout),
-        timeout_headers_s=parse_duration_s(asked.timeout_headers) if asked.timeout_headers else None,
-        timeout_stall_s=parse_duration_s(asked.timeout_stall) if asked.timeout_stall else None,
+        timeout_s=flag_value("--timeout", asked.timeout, parse_duration_s),
+        timeout_headers_s=_given("--timeout-headers", asked.timeout_headers, parse_duration_s),
+        timeout_stall_s=_given("--timeout-stall", asked.timeout_stall, parse_duration_s),
         input_tokens=asked.input_tokens,
         output_tokens=asked.output_tokens,
         # A seed of its own by default: the prompts of an earlier run may still be in the server's caches.
@@ -127,8 +134,8 @@ def load_plan(asked: Asked) -> LoadPlan:
         trace=str(asked.trace or ""),
         slo=slo,
         limits=Limits(
-            rate=parse_rate_per_s(asked.limit_rate) if asked.limit_rate else None,
-            tokens=parse_count(asked.limit_tokens) if asked.limit_tokens else None,
+            rate=_given("--limit-rate", asked.limit_rate, parse_rate_per_s),
+            tokens=_given("--limit-tokens", asked.limit_tokens, parse_count),
         ),
         auth=http_auth(asked),
         records=str(asked.records or ""),
@@ -140,8 +147,8 @@ def load_plan(asked: Asked) -> LoadPlan:
 def _stages(asked: Asked) -> tuple[StagePlan, ...]:
     from inferaudit.bench.profiles import profile_stages
 
-    rate = parse_rate_per_s(asked.rate) if asked.rate else None
-    duration = parse_duration_s(asked.duration) if asked.duration else None
+    rate = _given("--rate", asked.rate, parse_rate_per_s)
+    duration = _given("--duration", asked.duration, parse_duration_s)
     if rate is not None and asked.concurrency is not None:
         raise UsageError("--rate (open loop) and --concurrency (closed loop) exclude each other")
     if asked.arrival not in ARRIVALS:
@@ -177,6 +184,11 @@ def _stages(asked: Asked) -> tuple[StagePlan, ...]:
     )
 
 
+def _given(flag: str, text: str, parse: Callable[[str], T]) -> T | None:
+    """The flag's value; None where it was left out."""
+    return flag_value(flag, text, parse) if text else None
+
+
 def _streams(asked: Asked) -> int:
     return 1 if asked.concurrency is None else asked.concurrency
 
@@ -196,6 +208,18 @@ def _refuse_what_would_be_ignored(asked: Asked) -> None:
     for option, excluded in others.items():
         if wrong := [name for name, given in excluded.items() if given]:
             raise UsageError(f"{option} shapes the load itself: it does not go with {', '.join(wrong)}")
+    given = {
+        "--rate": bool(asked.rate),
+        "--concurrency": asked.concurrency is not None,
+        "--requests": asked.requests is not None,
+        "--duration": bool(asked.duration),
+    }
+    if wrong := [name for name in _FIXED.get(asked.profile, ()) if given[name]]:
+        raise UsageError(
+            f"--profile {asked.profile} does not go by {', '.join(wrong)}: see --dry-run for what it sends"
+        )
+    if asked.arrival == "trace" and asked.concurrency is not None:
+        raise UsageError("--arrival trace says when requests are sent: it does not go with --concurrency")
     if asked.until_decided and not asked.slo:
         raise UsageError("--until-decided needs --slo: without an objective there is nothing to decide")
     if asked.trace is not None and asked.arrival != "trace":
@@ -208,7 +232,6 @@ def _refuse_what_would_be_ignored(asked: Asked) -> None:
 
 def _run(plan: LoadPlan, reporter: Reporter, outputs: list[tuple[str, Path | None]]) -> int:
     from inferaudit.bench.runner import run_load
-    from inferaudit.benchmark import benchmark_section
 
     with _stoppable() as (stop, signals), reporter:
         try:
@@ -216,15 +239,15 @@ def _run(plan: LoadPlan, reporter: Reporter, outputs: list[tuple[str, Path | Non
         except CollectError as error:
             print(f"error: {error}", file=sys.stderr)
             return 3
-    section = benchmark_section(outcome.result, outcome.records, plan.slo)
-    return _deliver(section, plan.slo, outputs, signals[0] if signals else None, quiet=reporter.quiet)
+    return _deliver(
+        outcome.result, outcome.records, plan.slo, outputs, signals[0] if signals else None, quiet=reporter.quiet
+    )
 
 
 def _again(asked: Asked, path: Path, outputs: list[tuple[str, Path | None]]) -> int:
     """Everything recomputed from a records file."""
     import msgspec
 
-    from inferaudit.benchmark import benchmark_section
     from inferaudit.facts.load import LoadResult
     from inferaudit.records import from_npz
 
@@ -238,11 +261,12 @@ def _again(asked: Asked, path: Path, outputs: list[tuple[str, Path | None]]) -> 
     slo = (
         {o.dimension: o.target for o in parse_objectives(parse_slo_flag(asked.slo))} if asked.slo else dict(result.slo)
     )
-    return _deliver(benchmark_section(result, records, slo), slo, outputs, None, quiet=asked.quiet)
+    return _deliver(result, records, slo, outputs, None, quiet=asked.quiet)
 
 
 def _deliver(
-    section: dict[str, Any],
+    result: Any,
+    records: Any,
     slo: Any,
     outputs: list[tuple[str, Path | None]],
     signalled: int | None,
@@ -251,10 +275,12 @@ def _deliver(
 ) -> int:
     import msgspec
 
+    from inferaudit.benchmark import benchmark_section
     from inferaudit.cli.bench_text import terminal
     from inferaudit.cli.bench_verdict import exit_code, judge
 
-    judged = judge(section, slo)
+    section = benchmark_section(result, records, slo)
+    judged = judge(section, slo, result, records)
     document = {"schema": "inferaudit.bench/v1", "benchmark": section, "objectives": judged}
     for name, path in outputs:
         if name == "json":
@@ -286,9 +312,7 @@ def _outputs(values: list[str] | None) -> list[tuple[str, Path | None]]:
     return outputs
 
 
-def _confirm(plan: LoadPlan, reporter: Reporter, lines: list[str]) -> None:
-    for text in lines:
-        reporter.note(text)
+def _confirm(plan: LoadPlan, reporter: Reporter) -> None:
     if not sys.stdin.isatty():
         raise UsageError(f"{plan.url} is not this machine: give --yes to put load on it")
     if not reporter.confirm(f"put this load on {plan.url}?"):

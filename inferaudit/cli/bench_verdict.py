@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inferaudit.latency import decide, error_rate_bounds, table_percentile, table_percentile_bounds
+import msgspec
+
+from inferaudit.benchmark import judged_stage, row_values
+from inferaudit.facts.load import LoadResult, LoadStage
+from inferaudit.latency import (
+    NS_PER_MS,
+    decide,
+    error_rate_bounds,
+    percentile,
+    percentile_bounds,
+    table_percentile,
+    table_percentile_bounds,
+)
+from inferaudit.records import RecordTable
+from inferaudit.sla import judge_in_stage
 from inferaudit.slo import Objective, parse_objective
 
-_TABLES = {
-    "e2e": ("latency_table_us", "latency_ms"),
-    "ttft": ("ttft_table_us", "ttft_ms"),
-    "itl": ("itl_table_us", "itl_ms"),
-}
-_RATES = {"throughput": "request_rate", "goodput": "goodput", "token_throughput": "token_rate"}
+_LATENCIES = ("e2e", "ttft", "itl", "tpot")
+_RATES = ("throughput", "goodput", "token_throughput")
 
 
-def judge(section: Mapping[str, Any], slo: Mapping[str, float]) -> list[dict[str, Any]]:
+def judge(
+    section: Mapping[str, Any], slo: Mapping[str, float], result: LoadResult, records: RecordTable
+) -> list[dict[str, Any]]:
     """One row an objective: {dimension, target, unit, observed, interval, outcome pass|fail|unknown}.
 
     An outcome is `unknown` when the interval holds the target, when nothing was measured, or when the client falsifies
@@ -25,10 +37,12 @@ def judge(section: Mapping[str, Any], slo: Mapping[str, float]) -> list[dict[str
     from dataclasses import replace
 
     stage = next((s for s in section["stages"] if s["name"] == section["judged_stage"]), None)
+    ran = judged_stage(result)
+    result = msgspec.structs.replace(result, slo=dict(slo))  # what goodput goes by
     rows = []
-    for name, target in slo.items():
+    for name, target in sorted(slo.items()):  # a records file does not keep their order
         objective = replace(parse_objective(name, 1), target=target)
-        observed, low, high, decided = _observed(objective, stage)
+        observed, low, high, decided = _observed(objective, stage, result, records, ran)
         outcome = {"pass": "pass", "fail": "fail"}.get(decided, "unknown")
         limited = section["client"].get("limited")
         if limited and objective.metric != "error_rate":
@@ -56,34 +70,39 @@ def exit_code(section: Mapping[str, Any], judged: list[dict[str, Any]]) -> int:
 
 
 def _observed(
-    objective: Objective, stage: Mapping[str, Any] | None
+    objective: Objective,
+    stage: Mapping[str, Any] | None,
+    result: LoadResult,
+    records: RecordTable,
+    ran: LoadStage | None,
 ) -> tuple[float | None, float | None, float | None, str]:
     """(observed, low, high, decision) in the objective's unit."""
-    if stage is None:
+    if stage is None or ran is None:
         return None, None, None, "unknown"
     sequential = stage["decided"].get(objective.dimension, "")
     if objective.metric in ("error_rate", "availability"):
         return _errors(objective, stage, sequential)
-    if objective.metric in _RATES:
-        value = stage[_RATES[objective.metric]]
-        if value is None:
-            return None, None, None, "unknown"
-        return value, None, None, "pass" if value >= objective.target else "fail"
-    figures = stage.get(f"{_TABLES[objective.metric][1]}" if objective.metric in _TABLES else f"{objective.metric}_ms")
-    if figures is None or not figures["count"]:
+    if objective.metric in _RATES or objective.mean:
+        judged = judge_in_stage(result, records, ran, objective)
+        if judged.interval[0] is None and judged.observed is not None and ran.concurrency is not None:
+            sign = 1 if objective.at_most else -1  # a few answers, by the figure alone
+            met = sign * judged.observed <= sign * objective.target
+            return judged.observed, None, None, "pass" if met else "fail"
+        return judged.observed, *judged.interval, judged.outcome.value
+    percentile_of = objective.percentile
+    if percentile_of is None or objective.metric not in _LATENCIES:
         return None, None, None, "unknown"
-    if objective.percentile is None:
-        return figures["mean"], None, None, "pass" if figures["mean"] <= objective.target else "fail"
-    key = f"p{objective.percentile:g}"
-    if objective.metric not in _TABLES:
-        low, high = figures["interval"].get(key) or (None, None)
-        observed = figures.get(key)
-    else:
-        table = stage[_TABLES[objective.metric][0]]
-        bounds = table_percentile_bounds(table, objective.percentile)
-        value = table_percentile(table, objective.percentile)
+    if objective.metric == "itl":
+        table = stage["itl_table_us"]
+        value, bounds = table_percentile(table, percentile_of), table_percentile_bounds(table, percentile_of)
         observed, low, high = (None if v is None else v / 1000 for v in (value, *bounds))
-        observed = figures.get(key, observed)
+        observed = stage["itl_ms"].get(f"p{percentile_of:g}", observed)
+    else:
+        values = sorted(value for _, value in row_values(result, records, ran, objective.metric))
+        bounds = percentile_bounds(values, percentile_of)
+        observed, low, high = (
+            None if v is None else v / NS_PER_MS for v in (percentile(values, percentile_of), *bounds)
+        )
     return observed, low, high, sequential or decide(objective.target, low, high)
 
 

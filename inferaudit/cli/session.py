@@ -119,6 +119,11 @@ def gather(
         context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
         reporter.note(f"cluster: context {context or 'of the kubeconfig'}, namespace {namespace or 'of the context'}")
     if plan.load:
+        from inferaudit.bench.prepare import with_warmup
+        from inferaudit.bench.profiles import describe
+
+        for text in describe(with_warmup(plan.load)):
+            reporter.note(text)
         _confirm_load(plan.load.url, flags, reporter)
     extra: dict[str, Fact] = {**_process_facts(flags, policy), **(known or {})}
     if plan.chaos:  # until it is done, this is what there is to say of it
