@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from array import array
 from functools import cache
 from pathlib import Path
@@ -128,6 +129,23 @@ def test_any_line_ending_gives_the_same_events(texts: list[str], end: str, bom: 
     body = (bom + "".join(f": comment{end}id: 1{end}data: {text}{end}{end}" for text in texts)).encode()
     assert [data.decode() for data, _ in sse_events(body)] == texts
     assert [body[at : at + 1] in (b"\n", b"\r") for _, at in sse_events(body)] == [True] * len(texts)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_flood_of_empty_lines_is_not_kept_line_by_line(end: str) -> None:
+    body = end * (4 << 20)
+    tracemalloc.start()
+    try:
+        response = streamed(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert response.error == "empty_stream"
+    assert peak < 5 * len(body)
+
+
+def test_more_events_than_any_answer_has_are_no_stream() -> None:
+    assert streamed("data:a\n\n" * (1 + (1 << 20)), "custom").error == "malformed_event"
 
 
 @pytest.mark.parametrize(

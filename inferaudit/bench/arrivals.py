@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 
 import httptools
 
+_MOST_CHUNKS = 1 << 20  # more are not looked up one by one, for want of memory
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -64,6 +65,8 @@ def _length(fields: bytes) -> int | None:
 
 def _of_chunks(answer: bytes, start: int, pieces: Sequence[bytes], ends: Sequence[int]) -> list[int] | None:
     """Body bytes read by each of `ends`; None when the chunks are not written in the usual way."""
+    if len(pieces) > _MOST_CHUNKS:
+        return None
     sizes = list(map(len, pieces))
     framed = {size: size + len(b"%x" % size) + 4 for size in set(sizes)}
     lasts = list(accumulate(map(framed.__getitem__, sizes), initial=start))

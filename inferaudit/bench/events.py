@@ -20,6 +20,8 @@ _PING = b"ping"  # the name of events that keep a connection open and say nothin
 _FAULT = b"error"  # the name of events that say what went wrong, in whatever form
 _ERROR = b'{"error":"event: error"}'  # what stands for one: every decoder reads it
 _NAME = re.compile(rb"[A-Za-z][\w.-]*")  # of a field that we do not know; other text is no field at all
+_PART = 65_536  # bytes of a body whose lines are looked at together
+_MOST = 1 << 20  # token events of one answer; what has more is sent without end
 _BLOCK = 256  # events looked at together: one that fits no more ends the looking
 _BOM = b"\xef\xbb\xbf"  # may stand before an event stream, and says nothing
 
@@ -46,6 +48,8 @@ def read_events(body: bytes, framing: str, read: Decoder, answer: Answer, found:
                 shape.learn(data)
         if count != NO_TOKEN:
             found.append((offset, count))
+            if len(found) > _MOST:
+                raise msgspec.DecodeError("a stream without end")
 
 
 def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
@@ -102,6 +106,8 @@ def simple_events(body: bytes) -> list[bytes] | None:
 
     Every line feed then belongs to the end of an event, and every end but the last is followed by `data:`.
     """
+    if not body.startswith(b"data:") or body.count(b"\n\n") > _MOST:
+        return None
     events = body.split(b"\n\n")
     rest = events.pop()  # what is behind the last end
     if rest or b"\r" in body or body.count(b"\n") != 2 * len(events):
@@ -166,8 +172,15 @@ def _leading(events: list[bytes], test: Callable[[bytes, bytes], bool], edge: by
 
 
 def _lines(body: bytes) -> Iterator[tuple[bytes, int]]:
-    """(line, offset of the last byte of its end)."""
-    at = 0
-    for line in body.splitlines(keepends=True):  # bytes: LF, CR and CRLF only
-        at += len(line)
-        yield line.rstrip(b"\r\n"), at - 1
+    """(line, offset of the last byte of its end), part by part: a body of nothing but line ends has millions.
+
+    Many empty lines may be given as one.
+    """
+    start = at = 0
+    while start < len(body):
+        end = body.find(b"\n", start + _PART) + 1 or body.find(b"\r", start + _PART) + 1 or len(body)
+        part = body[start:end]
+        for line in part.splitlines(keepends=True) if part.strip(b"\r\n") else [part]:  # bytes: LF, CR and CRLF only
+            at += len(line)
+            yield line.rstrip(b"\r\n"), at - 1
+        start = end
