@@ -144,6 +144,18 @@ def test_a_flood_of_empty_lines_is_not_kept_line_by_line(end: str) -> None:
     assert peak < 5 * len(body)
 
 
+def test_of_what_broke_no_more_is_salvaged_than_an_answer_may_hold() -> None:
+    event = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"a" * 1000)
+    content = (
+        recording("vllm_chat.http").partition(b"\r\n\r\n")[0]
+        + b"\r\n\r\n"
+        + b"%x\r\n%s\r\n" % (len(event), event) * 20_000
+    )
+    response = decode((0, 0, 0, 1, 2, "timeout_total", content, None, None, None), protocol("openai-chat"), True)
+    assert (response.error, response.size) == ("timeout_total", len(content))
+    assert 15_000 < len(response.tokens) < 16 << 10
+
+
 def test_more_events_than_any_answer_has_are_no_stream() -> None:
     assert streamed("data:a\n\n" * (1 + (1 << 20)), "custom").error == "malformed_event"
 

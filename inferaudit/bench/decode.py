@@ -23,6 +23,7 @@ from inferaudit.bench.raw import Raw, whole
 __all__ = ["Response", "decode", "sse_events"]
 
 _LONGEST_WAIT_S = 1 << 31
+_SALVAGED_BYTES = 16 << 20
 _JSON_TYPES = (b"application/json", b"text/json", b"+json")
 
 
@@ -53,6 +54,9 @@ class Response:
 def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
     """The whole story of one request."""
     number, scheduled, sent, first, end, error, kept, stamps, ends, connect = whole(raw)
+    size = len(kept)
+    if error is not None:
+        kept = kept[:_SALVAGED_BYTES]  # what was sent without end need not be read to its end
     if stamps is None or ends is None:
         arrived = take_apart(kept, (first or end,), (len(kept),))
     else:
@@ -61,7 +65,6 @@ def decode(raw: Raw, protocol: Protocol, stream: bool) -> Response:
     status, fields = _head(arrived.head)
     answer = Answer()
     tokens: list[tuple[int, int]] = []
-    size = len(kept)
     if error in (None, "early_response", "reset_in_body", "truncated") and status is not None:
         error = _by_status(status) or error
     if error is None:
