@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from support.replay import Replay, whole
 
-from inferaudit.bench.fetch import get_page
+from inferaudit.bench.fetch import get_json, get_page
 from inferaudit.errors import CollectError
 from inferaudit.plan import HttpAuth, LoadPlan
 
@@ -60,3 +60,10 @@ def test_an_address_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("KEY", "a-secret-key")
     with pytest.raises(CollectError, match="99999"):
         get_page(plan("http://127.0.0.1:9"), "http://127.0.0.1:99999/metrics")
+
+
+def test_what_is_nested_without_end_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "a-secret-key")
+    pages = {"GET /v2/models/m": whole(b'{"a":' * 100_000)}
+    with Replay(pages) as server, pytest.raises(CollectError, match="did not answer JSON"):
+        get_json(plan(server.url), "/v2/models/m")

@@ -110,6 +110,7 @@ def test_tls_is_verified_against_the_given_ca(certificate: tuple[Path, Path]) ->
     assert trusted["requests"]["ok"] == careless["requests"]["ok"] == 12
     assert trusted["series"]["budget"][1]["part"] == "connect_tls"
     assert set(unknown["errors"]) == {"tls"}
+    assert "self-signed certificate; mend the certificate" in " ".join(unknown["warnings"])
     assert heads[0].startswith(b"POST /v1/models/m:predict HTTP/1.1")
 
 

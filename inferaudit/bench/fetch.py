@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,9 +22,9 @@ def get_json(plan: LoadPlan, route: str) -> Any:
     url = f"{endpoint.scheme}://{endpoint.authority}{below(endpoint.path, route)}"
     _, content = _get(plan, endpoint, url, "; give a request with --template FILE")
     try:
-        import msgspec
+        from inferaudit.bench.json_values import read_json
 
-        return msgspec.json.decode(content)
+        return read_json(content)
     except ValueError as error:
         raise CollectError(f"{url} did not answer JSON: {error}") from None
 
@@ -77,9 +79,23 @@ def _same_origin(url: str, endpoint: Endpoint) -> bool:
 
 
 def not_http(endpoint: Endpoint) -> str:
-    """What a server that did not answer speaks, where that can be told without a proxy in between."""
+    """Why a server did not answer: what it speaks or shows, where that can be told without a proxy in between."""
     if endpoint.unix or endpoint.proxy is not None or not endpoint.addresses:
         return ""
+    if endpoint.tls is not None and (wrong := _mistrusted(endpoint, endpoint.tls)):
+        return wrong
     from inferaudit.rpc.client import http_hint
 
     return http_hint(endpoint.host, endpoint.port, tls=endpoint.tls is not None)
+
+
+def _mistrusted(endpoint: Endpoint, context: ssl.SSLContext) -> str:
+    place = (endpoint.host, endpoint.port)
+    try:
+        with socket.create_connection(place, timeout=2) as plain, context.wrap_socket(plain, server_hostname=place[0]):
+            return ""
+    except ssl.SSLCertVerificationError as error:
+        wrong = error.verify_message.rstrip(".")
+        return f"{endpoint.authority}: {wrong}; mend the certificate, or give its authority with --ca FILE"
+    except OSError:
+        return ""
