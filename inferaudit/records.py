@@ -148,7 +148,7 @@ def merge(tables: Sequence[RecordTable]) -> RecordTable:
         for name in reversed(_ORDER):  # each sort keeps the order of the one before among equals
             order = sorted(order, key=columns[name].__getitem__)
         for name, column in columns.items():
-            columns[name] = array("q", map(column.__getitem__, order))
+            columns[name] = reordered(column, order)
     tokens, offsets = array("q"), array("q")
     if any(len(table.token_offsets) for table in tables):
         places = [(table, at) for table in tables for at in range(len(table))]
@@ -168,6 +168,13 @@ def merge(tables: Sequence[RecordTable]) -> RecordTable:
 
 def _in_order(columns: Mapping[str, Sequence[int]]) -> bool:
     return all(before <= after for before, after in pairwise(zip(*(columns[name] for name in _ORDER), strict=True)))
+
+
+def reordered(column: array[int], order: Iterable[int]) -> array[int]:
+    """The cells in another order; the column itself where all are alike, as in most columns of most runs."""
+    if not column or column.count(column[0]) == len(column):
+        return column
+    return array("q", map(column.__getitem__, order))
 
 
 def row_tokens(table: RecordTable, at: int) -> Sequence[int]:

@@ -11,7 +11,7 @@ from inferaudit.bench.decode import Response, decode
 from inferaudit.bench.protocols import Protocol
 from inferaudit.bench.raw import Raw
 from inferaudit.latency import percentile
-from inferaudit.records import ABSENT, COLUMNS, RecordTable
+from inferaudit.records import ABSENT, COLUMNS, RecordTable, reordered
 
 
 class RowSink:
@@ -71,8 +71,7 @@ class RowSink:
                 self.tokens.extend(tokens[offsets[at] : ends[at]])
         self._appends.clear()  # they hold the columns, and a long run's are hundreds of MB: one is doubled at a time
         for name, column in self.columns.items():
-            if column.count(column[0]) < len(column):
-                self.columns[name] = array("q", map(column.__getitem__, order))
+            self.columns[name] = reordered(column, order)
 
     def _append(self, response: Response) -> list[int]:
         """Keep one row; its ITL gaps in ns."""
