@@ -78,7 +78,7 @@ def _values(result: LoadResult, records: RecordTable, stage: LoadStage, metric: 
     first, last, tokens = columns["first_token_ns"], columns["last_token_ns"], columns["output_tokens"]
     if metric == "e2e":
         return ((ends[i], ends[i] - base[i]) for i in ok)
-    streamed = (i for i in ok if result.stream and first[i] != ABSENT)
+    streamed = (i for i in (ok if result.stream else ()) if first[i] != ABSENT)
     if metric == "ttft":
         return ((ends[i], first[i] - base[i]) for i in streamed)
     if metric == "tpot":
