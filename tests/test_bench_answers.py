@@ -99,6 +99,7 @@ def test_a_right_answer_is_none_the_worse_for_its_form(api: str, body: str, kind
         ("tgi", "event: error\ndata: out of memory\n\n", SSE, "error_in_body"),
         ("custom", 'data: {"a":1}\n\ndata: {"a"\n\n', SSE, "malformed_event"),
         ("openai-chat", 'data: {"choices":[{"delta":{"content":"a"},"finish_reason":""}]}\n\n', SSE, "truncated"),
+        ("openai-chat", 'data: {"choices":[],"usage":"\\ud83d"}\n\n', SSE, "malformed_event"),
         ("custom", '{"a": [1,', "application/json", "malformed_event"),
         ("openai-embeddings", '{"data":[]}', "application/json", "malformed_event"),
         ("tei", "[]", "application/json", "malformed_event"),

@@ -74,7 +74,11 @@ def _chunk(data: bytes) -> _Chunk:
     try:
         return _strict(data)
     except (msgspec.DecodeError, RecursionError):
-        return msgspec.convert(read_json(data), _Chunk)
+        value = read_json(data)
+    try:
+        return msgspec.convert(value, _Chunk)
+    except UnicodeEncodeError as error:  # half a character where none belongs
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def openai_event(data: bytes, answer: Answer) -> int:
