@@ -50,6 +50,11 @@ def test_a_total_counts_an_events_tokens_only_where_all_before_it_were_counted(
     assert response.output_tokens == (5 if counts == [2, 0, 3] else 3)
 
 
+def test_usage_that_says_nothing_takes_nothing_back() -> None:
+    response = chat(word(), word("", "stop", 7), {"choices": [], "usage": {"completion_tokens": None}})
+    assert (response.input_tokens, response.output_tokens, response.stated) == (2, 7, True)
+
+
 def test_a_server_that_counts_nothing_says_0() -> None:
     response = chat(word(), word(), {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}})
     assert (response.output_tokens, response.stated) == (2, False)
@@ -78,6 +83,7 @@ def test_what_is_nested_without_end_is_malformed_and_no_bug(api: str, text: str,
     [
         ("custom", '{ "as said', TEXT, None),
         ("torchserve", "{tabby", TEXT, None),
+        ("openai-chat", '\ufeff{"choices":[{"message":{"content":"a"}}]}', "application/json", None),
         ("custom", '{"y": [NaN, -Infinity]}', "application/json", None),
         ("tf-serving", '{"predictions": [NaN, -Infinity, 1.0]}', "application/json", None),
         ("custom", "data: def\n\ndata: {\n\ndata: {}\n\ndata: }\n\n", SSE, 4),

@@ -100,14 +100,13 @@ def openai_event(data: bytes, answer: Answer) -> int:
             answer.error = answer.error or choice.finish_reason in ("abort", "error")
         if (choice.text is not None) if choice.delta is None else _has_text(choice.delta):
             stated = max(stated, UNSTATED) + len(_listed(choice))
-    usage, before = chunk.usage, answer.output_tokens
-    if usage is not None:
-        _openai_usage(usage, answer)
+    before = answer.output_tokens or 0
+    written = None if chunk.usage is None else _openai_usage(chunk.usage, answer)
     if stated == UNSTATED:
-        if usage is None or answer.output_tokens is None:
+        if written is None:
             answer.uncounted = True
         elif not answer.uncounted:  # continuous usage statistics
-            stated = max(UNSTATED, answer.output_tokens - (before or 0))
+            stated = max(UNSTATED, written - before)
     return stated
 
 
@@ -252,11 +251,16 @@ def _has_text(delta: dict[str, Any]) -> bool:
     return False
 
 
-def _openai_usage(usage: _Usage, answer: Answer) -> None:
-    answer.input_tokens = token_count(usage.prompt_tokens)
-    answer.output_tokens = token_count(usage.completion_tokens)
+def _openai_usage(usage: _Usage, answer: Answer) -> int | None:
+    """What it says goes into `answer`, and what it leaves out leaves that as it is; the output tokens it states."""
+    read, written = token_count(usage.prompt_tokens), token_count(usage.completion_tokens)
+    if read is not None:
+        answer.input_tokens = read
+    if written is not None:
+        answer.output_tokens = written
     if usage.prompt_tokens_details is not None:
         answer.cached_tokens = token_count(usage.prompt_tokens_details.cached_tokens)
+    return written
 
 
 def _object(value: Any, answer: Answer) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from operator import add
 import msgspec
 
 from inferaudit.bench.answers import NO_TOKEN, UNSTATED, Answer, Decoder, openai_event
+from inferaudit.bench.json_values import BOM
 from inferaudit.bench.shape import Shape
 
 _KNOWN_FIELDS = (b"event", b"id", b"retry")
@@ -23,7 +24,6 @@ _NAME = re.compile(rb"[A-Za-z][\w.-]*")  # of a field that we do not know; other
 _PART = 65_536  # bytes of a body whose lines are looked at together
 _MOST = 1 << 20  # token events of one answer; what has more is sent without end
 _BLOCK = 256  # events looked at together: one that fits no more ends the looking
-_BOM = b"\xef\xbb\xbf"  # may stand before an event stream, and says nothing
 
 Counts = list[tuple[int, int]]
 """(offset of the last byte of the event's data line, tokens it states or UNSTATED) of each token event."""
@@ -72,7 +72,7 @@ def sse_events(body: bytes) -> Iterator[tuple[bytes, int]]:
             continue
         name, _, value = line.partition(b":")
         if not seen:
-            name, seen = name.removeprefix(_BOM), True
+            name, seen = name.removeprefix(BOM), True
         if name == b"data":
             data.append(value.removeprefix(b" "))
             last = at
@@ -93,7 +93,7 @@ def starts_as_sse(body: bytes) -> bool:
     if body.startswith(b"data:"):
         return True
     known: tuple[bytes, ...] = (b"", b"data", *_KNOWN_FIELDS)
-    for line, _ in _lines(body.removeprefix(_BOM).lstrip(b"\r\n")):
+    for line, _ in _lines(body.removeprefix(BOM).lstrip(b"\r\n")):
         name, colon, _ = line.partition(b":")
         if name in known or not _NAME.fullmatch(name):
             return bool(colon) and name in known

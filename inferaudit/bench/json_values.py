@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+BOM = b"\xef\xbb\xbf"  # may stand before text, and says nothing
 _MOST_TOKENS = 1 << 40  # no answer holds more: who states more counts nothing
 _decode = msgspec.json.Decoder().decode
 
@@ -14,15 +15,17 @@ _decode = msgspec.json.Decoder().decode
 def read_json(data: bytes, *, python: bool = False) -> Any:
     """The value; :class:`msgspec.DecodeError` or UnicodeDecodeError for what is none, or is nested beyond all sense.
 
-    Half a character, as JavaScript and Java cut their strings, is valid JSON that msgspec refuses. `python`: NaN and
-    Infinity are numbers too, as Python's own libraries write them, and TensorFlow Serving by its documentation.
+    Read beyond what msgspec does: behind a byte order mark, and half a character, as JavaScript and Java cut their
+    strings. `python`: NaN and Infinity are numbers too, as Python's own libraries write them, and TensorFlow Serving by
+    its documentation.
     """
     try:
         return _decode(data)
     except RecursionError as error:
         raise msgspec.DecodeError(str(error)) from None
     except msgspec.DecodeError:
-        if b"\\ud" not in data.lower() and not (python and (b"NaN" in data or b"Infinity" in data)):
+        half, number = b"\\ud" in data.lower(), python and (b"NaN" in data or b"Infinity" in data)
+        if not (half or number or data.startswith(BOM)):
             raise
     try:
         return json.loads(data)
