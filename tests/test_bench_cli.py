@@ -42,6 +42,14 @@ def small(url: str, *more: object) -> tuple[object, ...]:
     return (url, "--model", "m", "--concurrency", 2, "--requests", 10, "--output-tokens", 4, *more)
 
 
+@pytest.mark.parametrize("url", ["http://a:invented@h.example", "http://a:invented@h:99999/x"])
+def test_credentials_in_a_url_are_shown_to_nobody(url: str) -> None:
+    ran = bench(url, "--model", "m", "--dry-run")
+    assert ran.returncode == 2
+    assert "may hold no credentials" in ran.stderr
+    assert "invented" not in ran.stdout + ran.stderr
+
+
 def test_json_and_records_agree(tmp_path: Path) -> None:
     with groundtruth.start("stream", ttft_us=5_000, itl_us=1_000, tokens=4) as server:
         ran = bench(*small(server.url, "--seed", 3, "--records", tmp_path / "r.npz", "-o", f"json={tmp_path}/a.json"))

@@ -75,10 +75,17 @@ def is_local(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost")
 
 
+def refuse_credentials(url: str) -> None:
+    """:class:`UsageError` for a URL that holds some: wherever it is shown, they would be."""
+    if "@" in re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]:
+        raise UsageError("a URL may hold no credentials here; use --api-key-env or --header-env")
+
+
 def resolve(url: str, api: str, auth: HttpAuth, environ: Mapping[str, str] | None = None) -> Endpoint:
     """The endpoint behind `url` (http, https, grpc, grpcs or ``unix:/path/to/socket``); :class:`UsageError` for a bad
     URL."""
     environ = os.environ if environ is None else environ
+    refuse_credentials(url)
     url = http_url(url, api)
     rpc = api in PROTOCOLS and PROTOCOLS[api].rpc
     if url.startswith("unix:"):
@@ -90,8 +97,6 @@ def resolve(url: str, api: str, auth: HttpAuth, environ: Mapping[str, str] | Non
         host = (parts.hostname or "").encode("idna").decode()
     except ValueError as error:
         raise UsageError(f"{url!r} is not a URL: {error}") from None
-    if parts.username or parts.password:
-        raise UsageError("a URL may hold no credentials here; use --api-key-env or --header-env")
     if parts.scheme not in ("http", "https") or not host or not port:
         raise UsageError(f"{url!r} is not a URL such as http://127.0.0.1:8000 or unix:/run/server.sock")
     route = quote(base_path(parts.path, api), _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")

@@ -84,10 +84,11 @@ def run_bench(asked: Asked) -> int:
     if asked.from_ is not None:
         return _again(asked, asked.from_, outputs)
     plan = load_plan(asked)
-    from inferaudit.bench.endpoint import resolve
+    from inferaudit.bench.endpoint import refuse_credentials, resolve
     from inferaudit.bench.prepare import foresee
     from inferaudit.bench.profiles import describe
 
+    refuse_credentials(plan.url)
     plan, inputs = foresee(plan)
     said = describe(plan, inputs.trace)
     if asked.dry_run:
