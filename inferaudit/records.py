@@ -11,6 +11,7 @@ import io
 import json
 import sys
 import zipfile
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,11 @@ class RecordTable:
         return [i for i in rows if not errors[i]] if any(errors) else rows
 
 
+# What reading a damaged zip, or one that somebody else packed, ends in.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError, TypeError,
+           AttributeError, IndexError, SyntaxError, json.JSONDecodeError)  # fmt: skip
+
+
 def to_npz(table: RecordTable) -> bytes:
     """The file's bytes: a pure function of the table."""
     buffer = io.BytesIO()
@@ -105,6 +111,9 @@ def from_npz(content: bytes) -> RecordTable:
         columns = {name: _read_npy(archive.read(f"{name}.npy")) for name in kept}
         if len({len(column) for column in columns.values()}) > 1:
             raise ValueError("the columns differ in length")
+        for name, known in (("stage", meta["stages"]), ("error", meta["errors"])):
+            if any(not 0 <= index < len(known) for index in set(columns[name])):
+                raise ValueError(f"the column {name} names what meta.json does not")
         return RecordTable(
             stages=tuple(meta["stages"]),
             errors=tuple(meta["errors"]),
@@ -119,7 +128,7 @@ def from_npz(content: bytes) -> RecordTable:
             token_offsets=_read_npy(archive.read("token_offset.npy")) if "token_offset.npy" in names else (),
             meta=meta.get("more", {}),
         )  # fmt: skip
-    except (zipfile.BadZipFile, KeyError, TypeError, SyntaxError, json.JSONDecodeError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"not a records file: {error}") from error
 
 

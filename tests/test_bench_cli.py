@@ -160,6 +160,8 @@ def test_nothing_succeeded_is_3_and_no_number_is_zero(tmp_path: Path) -> None:
         (("http://127.0.0.1:1", "--model", "m", "--rate", "200/s", "--limit-rate", "50/s"), "limits.rate"),
         (("http://192.0.2.1:1", "--model", "m"), "--yes"),
         (("--from", "/no/such/file"), "cannot read"),
+        (("http://127.0.0.1:1", "--from", "r.npz"), "sends nothing"),
+        (("http://127.0.0.1:1", "--model", "m", "--records", "x.npz", "-o", "json=./x.npz"), "two outputs to"),
         (("http://127.0.0.1:1", "--model", "m", "--header-env", "X"), "NAME=ENVVAR"),
     ],
 )

@@ -11,6 +11,7 @@ from support.faulty import FAULTS, FaultyServer
 from inferaudit.bench.protocols import protocol
 from inferaudit.bench.runner import LoadOutcome, run_load
 from inferaudit.benchmark import benchmark_section
+from inferaudit.case_records import records_from_groups
 from inferaudit.plan import HttpAuth, LoadPlan, StagePlan
 from inferaudit.records import ABSENT, from_npz, to_npz
 
@@ -98,3 +99,18 @@ def test_a_refusal_keeps_when_to_come_back_and_older_records_are_read(server: Fa
     again = from_npz(to_npz(older))
     assert "retry_after_s" not in again.columns
     assert list(again.columns["status"]) == [503]
+
+
+@pytest.mark.parametrize("bit", [1, 0x40])
+def test_a_damaged_records_file_is_one_line(bit: int) -> None:
+    """Whatever byte is damaged: the table is read, or a ValueError says that it cannot be."""
+    whole = to_npz(records_from_groups({"groups": [{"count": 3, "ttft_ms": 5, "itl_ms": 2, "tokens": 4}]}))
+    refused = 0
+    for place in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= bit
+        try:
+            from_npz(bytes(damaged))
+        except ValueError:
+            refused += 1
+    assert refused > len(whole) // 6

@@ -178,7 +178,8 @@ def _leave_now(code: int) -> NoReturn:
 def _say(text: str) -> None:
     from inferaudit.escape import block
 
-    print(block(text), file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(block(text), file=sys.stderr)
 
 
 if __name__ == "__main__":

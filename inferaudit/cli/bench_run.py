@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from inferaudit.cli.access import http_auth
-from inferaudit.cli.outputs import print_text, refuse_unwritable, write_text
-from inferaudit.cli.progress import Reporter
+from inferaudit.cli.outputs import print_text, refuse_twice, refuse_unwritable, write_text
+from inferaudit.cli.progress import Reporter, say
 from inferaudit.errors import CollectError, UsageError
 from inferaudit.plan import Limits, LoadPlan, StagePlan
 from inferaudit.rpc.urls import is_rpc
@@ -79,9 +79,13 @@ class Asked:
 def run_bench(asked: Asked) -> int:
     """The exit code."""
     outputs = _outputs(asked.output)
-    for path in filter(None, [asked.records, *(path for _, path in outputs)]):
+    files = [*filter(None, [asked.records, *(path for _, path in outputs)])]
+    for path in files:
         refuse_unwritable(path)
+    refuse_twice(files)
     if asked.from_ is not None:
+        if asked.url or asked.records:
+            raise UsageError(f"--from reads a records file and sends nothing: leave out {asked.url or '--records'}")
         return _again(asked, asked.from_, outputs)
     plan = load_plan(asked)
     from inferaudit.bench.endpoint import refuse_credentials, resolve
@@ -238,7 +242,7 @@ def _run(plan: LoadPlan, reporter: Reporter, outputs: list[tuple[str, Path | Non
         try:
             outcome = run_load(plan, progress=reporter.load, stop=stop)
         except CollectError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             return 3
     return _deliver(
         outcome.result, outcome.records, plan.slo, outputs, signals[0] if signals else None, quiet=reporter.quiet
@@ -297,7 +301,7 @@ def _deliver(
         said = {0: "ok", 1: "an objective is broken", 3: "no verdict"}.get(
             code, "interrupted, this is what was measured"
         )
-        print(f"inferaudit bench: {said}", file=sys.stderr)
+        say(f"inferaudit bench: {said}")
     return code
 
 
@@ -307,7 +311,7 @@ def _outputs(values: list[str] | None) -> list[tuple[str, Path | None]]:
         name, equals, path = value.partition("=")
         if name not in ("terminal", "json") or (equals and not path):
             raise UsageError(f"-o {value!r}: bench writes terminal or json, with =PATH for a file")
-        outputs.append((name, Path(path) if path and path != "-" else None))
+        outputs.append((name, None if path in ("", "-", "/dev/stdout") else Path(path)))
     if sum(path is None for _, path in outputs) > 1:
         raise UsageError("two outputs on stdout; give all but one a path, for example -o json=bench.json")
     return outputs

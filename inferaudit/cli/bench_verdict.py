@@ -45,7 +45,7 @@ def judge(
         observed, low, high, decided = _observed(objective, stage, result, records, ran)
         outcome = {"pass": "pass", "fail": "fail"}.get(decided, "unknown")
         limited = section["client"].get("limited")
-        if limited and objective.metric != "error_rate":
+        if limited and objective.metric not in ("error_rate", "availability"):
             outcome = "unknown"
         rows.append(
             {

@@ -47,11 +47,16 @@ def parse_outputs(values: Sequence[str] | None, *, default: str = "terminal") ->
     for output in outputs:
         if output.path:
             refuse_unwritable(output.path)
-    files = [o.path.resolve() for o in outputs if o.path and not _is_device(o.path)]
+    refuse_twice([o.path for o in outputs if o.path])
+    return tuple(outputs)
+
+
+def refuse_twice(paths: Sequence[Path]) -> None:
+    """:class:`UsageError` where two outputs would be one file."""
+    files = [path.resolve() for path in paths if not _is_device(path)]
     for file in files:
         if files.count(file) > 1:
             raise UsageError(f"two outputs to {file}; the second would replace the first")
-    return tuple(outputs)
 
 
 def _is_device(path: Path) -> bool:

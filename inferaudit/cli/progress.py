@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from typing import Any
 
 from inferaudit.escape import line
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Write to stderr; where that is full or gone, the work goes on and its result is written all the same."""
+    with contextlib.suppress(OSError):
+        print(text, end=end, file=sys.stderr, flush=True)
 
 
 class Reporter:
@@ -30,7 +37,7 @@ class Reporter:
         """What a user should know whatever the output: which policy, which cluster."""
         if not self.quiet:
             self._clear()
-            print(f"inferaudit: {line(text)}", file=sys.stderr, flush=True)
+            say(f"inferaudit: {line(text)}")
 
     def step(self, text: str) -> None:
         """What is being read now."""
@@ -39,7 +46,7 @@ class Reporter:
         if self.live:
             self._rewrite(text)
         else:
-            print(f"  {line(text)}", file=sys.stderr, flush=True)
+            say(f"  {line(text)}")
 
     def load(self, progress: Any) -> None:
         """How the load goes: at most four times a second on a terminal, every ten seconds in a log."""
@@ -52,15 +59,15 @@ class Reporter:
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; no answer is no."""
         self._clear()
-        print(f"{line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+        say(f"{line(question)} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def _rewrite(self, text: str) -> None:
         width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-        print(f"\r\x1b[K{line(text)[:width]}", end="", file=sys.stderr, flush=True)
+        say(f"\r\x1b[K{line(text)[:width]}", end="")
         self._open = True
 
     def _clear(self) -> None:
         if self._open:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            say("\r\x1b[K", end="")
             self._open = False
