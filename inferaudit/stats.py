@@ -91,18 +91,29 @@ def rank_test(before: CountTable, after: CountTable) -> RankTest | None:
 
 
 def percentile_difference(
-    before: CountTable, after: CountTable, p: float, *, seed: int = 0, confidence: float = CONFIDENCE
+    before: CountTable,
+    after: CountTable,
+    p: float,
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    independent: tuple[int, int] | None = None,
 ) -> Difference | None:
     """Bootstrap interval of the change in the p-th percentile; None when a side has too few samples for one.
+
+    `independent`: how many of a side's values are, where they come in groups that share their fate.
 
     A resample is not drawn value by value. Of n values drawn with replacement, the rank-k one is the value at
     ⌈n·U⌉ with U from Beta(k, n − k + 1), the k-th of n uniform numbers: the same law, in constant time.
     """
     sides = [_Ranked(before), _Ranked(after)]
-    if min(side.count for side in sides) < required_samples(p, confidence):
+    sizes = [min(pair) for pair in zip((side.count for side in sides), independent or (1 << 62,) * 2, strict=True)]
+    if min(sizes) < required_samples(p, confidence):
         return None
     generator = random.Random(seed)  # noqa: S311  (reproducible, not secret)
-    draws = sorted(sides[1].resample(p, generator) - sides[0].resample(p, generator) for _ in range(RESAMPLES))
+    draws = sorted(
+        sides[1].resample(p, generator, sizes[1]) - sides[0].resample(p, generator, sizes[0]) for _ in range(RESAMPLES)
+    )
     tail = (1 - confidence) / 2
     low, high = draws[math.floor(tail * RESAMPLES)], draws[math.ceil((1 - tail) * RESAMPLES) - 1]
     first, second = (side.at(rank(side.count, p)) for side in sides)
@@ -276,9 +287,9 @@ class _Ranked:
     def at(self, place: int) -> int:
         return self.values[bisect_left(self.upto, place)]
 
-    def resample(self, p: float, generator: random.Random) -> int:
-        k = rank(self.count, p)
-        return self.at(max(1, math.ceil(self.count * generator.betavariate(k, self.count - k + 1))))
+    def resample(self, p: float, generator: random.Random, size: int) -> int:
+        k = rank(size, p)
+        return self.at(max(1, math.ceil(self.count * generator.betavariate(k, size - k + 1))))
 
 
 def _student_cdf(t: float, freedom: float) -> float:

@@ -345,3 +345,20 @@ def test_another_service_is_said_and_is_no_baseline() -> None:
     assert baseline_facts(report, "chat")["process.baseline"].value
     with pytest.raises(UsageError, match="a report of 'chat', and this audit is of 'search'"):
         baseline_facts(report, "search")
+
+
+def test_gaps_of_one_answer_count_once() -> None:
+    """Fifty gaps of an answer that was slow are one slow answer: equal runs must not differ by it."""
+    generator = random.Random(5)
+    runs = []
+    for seed in range(16):
+        paces = [generator.lognormvariate(0, 0.6) * 20_000 for _ in range(700)]
+        gaps = tabulate(int(pace * generator.uniform(0.99, 1.01)) for pace in paces for _ in range(50))
+        runs.append(_benchmark(seed, count=700, itl_table_us=gaps))
+    for old, new in zip(runs[::2], runs[1::2], strict=True):
+        found = compare_performance(old, new, tolerance=0.01)
+        itl = {c.metric: c.change for c in found.changes if c.metric.startswith("itl")}
+        assert set(itl.values()) <= {"same", "undecided"}, itl
+    slow = [[int(gap * 1.2), count] for gap, count in runs[0]["stages"][0]["itl_table_us"]]
+    worse = compare_performance(runs[0], _benchmark(0, count=700, itl_table_us=slow))
+    assert {c.metric: c.change for c in worse.changes}["itl_p50"] == "worse"
