@@ -323,6 +323,21 @@ def test_a_healthy_endpoint_that_meets_its_slo_is_go_for_what_was_asked(endpoint
     assert (broken.returncode, json.loads(broken.stdout)["verdict"]) == (1, "NO_GO")
 
 
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [("dataset: nowhere.jsonl", "cannot read nowhere.jsonl"), ("limits: {tokens: 100}", "limits.tokens"),
+     ("workers: 0", "--workers")],
+)  # fmt: skip
+def test_load_that_cannot_be_run_is_refused_before_anything_is_asked(tmp_path: Path, load: str, said: str) -> None:
+    (tmp_path / "p.yaml").write_text(
+        f"target: {{url: 'http://127.0.0.1:1', api: openai-chat}}\nscope: [load]\nload: {{profile: smoke, {load}}}\n"
+    )
+    run = inferaudit("run", "-f", str(tmp_path / "p.yaml"))
+    assert (run.returncode, run.stdout) == (2, "")
+    assert said in run.stderr
+    assert "connecting to" not in run.stderr
+
+
 def test_ctrl_c_during_the_load_keeps_what_was_measured(endpoint: str, tmp_path: Path) -> None:
     policy = tmp_path / "p.yaml"
     policy.write_text("load: {profile: sla, concurrency: 2, duration: 60s}\nslo: {ttft_p99: 5s}\n")

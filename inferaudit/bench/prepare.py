@@ -33,7 +33,7 @@ class Inputs:
 
 
 def foresee(plan: LoadPlan) -> tuple[LoadPlan, Inputs]:
-    """Everything that can be refused, and the stages that will be run, without a word to the server."""
+    """All that can be refused without a word to the server, which may know the model, and the stages to be run."""
     api = protocol(plan.api)
     plan = replace(plan, api=api.name)
     plan = with_warmup(plan)
@@ -41,6 +41,7 @@ def foresee(plan: LoadPlan) -> tuple[LoadPlan, Inputs]:
     if any(stage.arrival == "trace" and stage.concurrency is None for stage in plan.stages) and not trace:
         raise UsageError("arrival trace needs a trace file (--trace FILE)")
     check_limits(plan, trace)
+    worker_count(plan)
     objectives(plan)
     for stage in plan.stages:
         parse_distribution(stage.input_tokens or plan.input_tokens)
@@ -48,8 +49,6 @@ def foresee(plan: LoadPlan) -> tuple[LoadPlan, Inputs]:
     stream = api.stream_default and api.event is not None if plan.stream is None else plan.stream
     if stream and api.event is None:
         raise UsageError(f"--stream: the API {api.name} does not stream")
-    if lacks_model(plan):
-        raise UsageError(f"--model is needed for the API {api.name}")
     dataset = tuple(read_dataset(_read(plan.dataset), plan.dataset)) if plan.dataset else ()
     template = _read(plan.template) if plan.template else ""
     if plan.template and not template.strip():
@@ -73,6 +72,8 @@ def with_warmup(plan: LoadPlan) -> LoadPlan:
 def prepare(plan: LoadPlan) -> tuple[LoadPlan, Setup]:
     """The plan as it will be run, and what workers need to know; a server of tensors is asked what it takes."""
     plan, inputs = foresee(plan)
+    if lacks_model(plan):
+        raise UsageError(f"--model is needed for the API {plan.api}")
     nonce = os.urandom(4)
     setup = Setup(
         plan=plan,

@@ -20,7 +20,7 @@ from inferaudit.cli.progress import Reporter
 from inferaudit.cli.reach import opened, settle, told
 from inferaudit.errors import PolicyError, UsageError
 from inferaudit.model import Check, Fact, Scope, Snapshot, Target
-from inferaudit.plan import CollectPlan
+from inferaudit.plan import CollectPlan, LoadPlan
 from inferaudit.planning import Asked, overridden, words
 from inferaudit.policy import Policy, load_policy, with_people
 from inferaudit.slo import parse_slo_flag
@@ -119,11 +119,7 @@ def gather(
         context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
         reporter.note(f"cluster: context {context or 'of the kubeconfig'}, namespace {namespace or 'of the context'}")
     if plan.load:
-        from inferaudit.bench.prepare import with_warmup
-        from inferaudit.bench.profiles import describe
-
-        for text in describe(with_warmup(plan.load)):
-            reporter.note(text)
+        _announce_load(plan.load, reporter)
         _confirm_load(plan.load.url, flags, reporter)
     extra: dict[str, Fact] = {**_process_facts(flags, policy), **(known or {})}
     if plan.chaos:  # until it is done, this is what there is to say of it
@@ -247,6 +243,17 @@ def baseline_facts(report: Path | None, service: str = "") -> dict[str, Fact]:
     if name and service and name != service:
         raise UsageError(f"--baseline {report}: a report of {name!r}, and this audit is of {service!r}")
     return {"process.baseline": Fact([f["fingerprint"] for f in data["findings"] if f["outcome"] == "fail"])}
+
+
+def _announce_load(load: LoadPlan, reporter: Reporter) -> None:
+    """Say what will be sent; what cannot be run as asked is refused before anything is collected."""
+    from inferaudit.bench.prepare import foresee, with_warmup
+    from inferaudit.bench.profiles import check_limits, describe
+
+    load = foresee(load)[0] if load.api else with_warmup(load)  # an API that is to be recognised is not known yet
+    check_limits(load)
+    for text in describe(load):
+        reporter.note(text)
 
 
 def _confirm_load(url: str, flags: Flags, reporter: Reporter) -> None:
