@@ -338,6 +338,12 @@ def test_load_that_cannot_be_run_is_refused_before_anything_is_asked(tmp_path: P
     assert "connecting to" not in run.stderr
 
 
+def test_credentials_in_a_url_are_refused_before_the_load_is_announced() -> None:
+    run = inferaudit("run", "--url", "http://ann:s3cret@127.0.0.1:1", "--load", "smoke", "--scope", "load")
+    assert (run.returncode, "s3cret" in run.stderr + run.stdout) == (2, False)
+    assert "credentials" in run.stderr
+
+
 def test_ctrl_c_during_the_load_keeps_what_was_measured(endpoint: str, tmp_path: Path) -> None:
     policy = tmp_path / "p.yaml"
     policy.write_text("load: {profile: sla, concurrency: 2, duration: 60s}\nslo: {ttft_p99: 5s}\n")

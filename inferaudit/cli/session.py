@@ -247,9 +247,11 @@ def baseline_facts(report: Path | None, service: str = "") -> dict[str, Fact]:
 
 def _announce_load(load: LoadPlan, reporter: Reporter) -> None:
     """Say what will be sent; what cannot be run as asked is refused before anything is collected."""
+    from inferaudit.bench.endpoint import refuse_credentials
     from inferaudit.bench.prepare import foresee, with_warmup
     from inferaudit.bench.profiles import check_limits, describe
 
+    refuse_credentials(load.url)
     load = foresee(load)[0] if load.api else with_warmup(load)  # an API that is to be recognised is not known yet
     check_limits(load)
     for text in describe(load):
