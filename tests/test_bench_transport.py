@@ -226,7 +226,7 @@ def test_a_proxy_gets_the_absolute_form(monkeypatch: pytest.MonkeyPatch) -> None
     listening = socket.create_server(("127.0.0.1", 0))
     monkeypatch.setenv("http_proxy", f"http://user:invented@127.0.0.1:{listening.getsockname()[1]}")
     with serving(listening) as heads:
-        found = bench("http://models.example.test:8000/base/v1")
+        found = bench("http://models.example.test:8000/base/v1/chat/completions")
     assert found["requests"]["ok"] == 12
     assert heads[0].startswith(b"POST http://models.example.test:8000/base/v1/models/m:predict HTTP/1.1")
     assert b"Proxy-Authorization: Basic " in heads[0]

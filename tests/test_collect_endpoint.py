@@ -180,6 +180,8 @@ def test_nothing_given_names_the_flag() -> None:
         ("http://h:8000/", "", "http://h:8000"),
         ("http://h:8000/v1", "", "http://h:8000"),
         ("http://h:8000/v1/", "openai-chat", "http://h:8000"),
+        ("http://h:8000/openai/v1/chat/completions", "openai-chat", "http://h:8000/openai"),
+        ("http://h:8000/v1/embeddings/", "", "http://h:8000"),
         ("http://h/v2", "oip-v2", "http://h:80"),
         ("https://h/models/chat/v1", "", "https://h:443/models/chat"),
         ("h:8000", "", "http://h:8000"),

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from inferaudit.bench.protocols import PROTOCOLS, base_path
+from inferaudit.base_path import base_path
+from inferaudit.bench.protocols import PROTOCOLS
 from inferaudit.errors import UsageError
 from inferaudit.plan import HttpAuth
 from inferaudit.rpc.urls import http_url
@@ -99,7 +100,8 @@ def resolve(url: str, api: str, auth: HttpAuth, environ: Mapping[str, str] | Non
         raise UsageError(f"{url!r} is not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not host or not port:
         raise UsageError(f"{url!r} is not a URL such as http://127.0.0.1:8000 or unix:/run/server.sock")
-    route = quote(base_path(parts.path, api), _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
+    path = base_path(parts.path) if api != "custom" else parts.path or "/"
+    route = quote(path, _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
     name = f"[{host}]" if ":" in host else host
     default = port == (443 if parts.scheme == "https" else 80)
     proxy = _proxy(parts.scheme, host, port, environ)

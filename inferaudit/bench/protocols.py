@@ -59,14 +59,6 @@ def protocol(name: str) -> Protocol:
         raise UsageError(f"--api {name!r} is not known; known are {', '.join(PROTOCOLS)}") from None
 
 
-def base_path(path: str, api: str) -> str:
-    """The server's base path: a trailing /v1 or /v2 is accepted and not doubled. For `custom` the path is the route."""
-    path = path.rstrip("/") if api != "custom" else path or "/"
-    if api != "custom" and path.endswith(("/v1", "/v2")):
-        path = path[:-3]
-    return path
-
-
 def _chat(model: str, prompt: str, tokens: int, stream: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": tokens}
     return _openai_options(body, stream)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from inferaudit.base_path import base_path
 from inferaudit.collect.endpoint_active import probe_actively
 from inferaudit.collect.endpoint_binary import BinaryHttp
 from inferaudit.collect.endpoint_golden import run_golden
@@ -77,7 +78,7 @@ class Place:
 
 
 def parse_place(url: str, api: str = "") -> Place:
-    """Where `url` points; :class:`UsageError` says what is wrong with it. A trailing /v1 or /v2 is not doubled."""
+    """Where `url` points; :class:`UsageError` says what is wrong with it. It may be that of a request."""
     url = http_url(url, api)
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -90,9 +91,7 @@ def parse_place(url: str, api: str = "") -> Place:
         )
     if parts.username or parts.password:
         raise UsageError("--url may hold no credentials; use --api-key-env or --header-env")
-    path = parts.path.rstrip("/")
-    if api != "custom":
-        path = path.removesuffix("/v1").removesuffix("/v2").rstrip("/")
+    path = base_path(parts.path) if api != "custom" else parts.path.rstrip("/")
     port = port or (443 if parts.scheme == "https" else 80)
     return Place(parts.scheme, host, port, path, f"?{parts.query}" if parts.query and api == "custom" else "")
 
