@@ -13,6 +13,7 @@ from inferaudit.model import Outcome, Phase, Report, Verdict
 from inferaudit.units import format_duration
 
 SCHEMA = "inferaudit.report/v1"
+BENCH_SCHEMA = "inferaudit.bench/v1"
 
 
 # Clocks of two machines differ a little; more than this is a date that no run can have had.
@@ -57,6 +58,10 @@ class _Benchmark(msgspec.Struct):
     series: _Series | None = None
 
 
+class _Bench(msgspec.Struct):
+    benchmark: _Benchmark
+
+
 class _Target(msgspec.Struct):
     runtime: _Section = None
     gpus: list[dict[str, Any]] | None = None
@@ -79,8 +84,11 @@ class _Needed(msgspec.Struct):
     cost: _Section = None
 
 
-def load_report(path: Path) -> Report:
-    """The report in `path`; :class:`SnapshotError` says why it is none."""
+def load_report(path: Path, *, or_bench: bool = False) -> Report:
+    """The report in `path`; :class:`SnapshotError` says why it is none.
+
+    With `or_bench` also what ``inferaudit bench -o json=PATH`` writes, as a report of a load and nothing else.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -91,11 +99,16 @@ def load_report(path: Path) -> Report:
         data = msgspec.json.decode(content)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"{path} is not a JSON report: {error}") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    if or_bench and isinstance(data, dict) and data.get("schema") == BENCH_SCHEMA:
+        data = {"findings": [], "benchmark": data.get("benchmark")}
+        needed: type = _Bench
+    elif isinstance(data, dict) and data.get("schema") == SCHEMA:
+        needed = _Needed
+    else:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise SnapshotError(f"{path} is not a report of {SCHEMA} (found {found!r}); make one with -o json=PATH")
     try:
-        msgspec.convert(data, _Needed)
+        msgspec.convert(data, needed)
     except msgspec.ValidationError as error:
         raise SnapshotError(f"{path} is a damaged report: {error}") from error
     return Report(data)

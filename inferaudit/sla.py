@@ -48,6 +48,7 @@ from inferaudit.units import format_duration, plain
 _S = 1_000_000_000
 LATENCY_WINDOW_NS = 300 * _S
 ERROR_WINDOW_NS = 900 * _S
+_NEAR = 0.9  # of the asked rate: so much of it Poisson arrivals may have come to
 # What the client measured of itself → the objectives it then cannot decide. A count of errors is true all the same.
 _RATES = frozenset(("throughput", "goodput", "token_throughput"))
 _FALSIFIED = {
@@ -250,9 +251,14 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
     held = sustained(stage_answers(result, records, stage, objective.metric), open_loop=stage.concurrency is None)
     if section[key] is None or held is None:
         return ObjectiveResult(objective, Outcome.UNKNOWN, "not measured", samples=0, window=window)
-    outcome = _OUTCOMES[decide(objective.target, held.low, held.high, at_most=False)]
+    short = _by_chance(held, stage)
+    outcome = _OUTCOMES[decide(objective.target, _raised(held.low, short), _raised(held.high, short), at_most=False)]
     text = f"{_figure(held.rate, objective)}, target ≥ {_figure(objective.target, objective)}"
-    if held.low is None:
+    if outcome is Outcome.PASS and held.rate < objective.target:
+        text += (
+            f"; it kept up with Poisson arrivals of {plain(stage.rate)}/s, of which {plain(held.offered or 0)}/s came"
+        )
+    elif held.low is None:
         text += f"; {held.samples} answers are too few to tell a rate, it takes {FEWEST}"
     elif outcome is Outcome.UNKNOWN:
         text += "; the confidence interval holds the target: a longer run would decide"
@@ -260,6 +266,20 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
         outcome, why = _not_reached(held, objective)
         text += why
     return ObjectiveResult(objective, outcome, text, held.rate, (held.low, held.high), held.samples, window)
+
+
+def _by_chance(held: Sustained, stage: Any) -> float:
+    """By what factor fewer requests came in than the stage asked for; 1 unless chance alone can have done it.
+
+    The schedule of Poisson arrivals is ours and its gaps vary: a service that kept up is judged at the rate it was asked.
+    """
+    if stage.arrival != "poisson" or not stage.rate or not held.offered or not held.kept_up:
+        return 1.0
+    return stage.rate / held.offered if _NEAR <= held.offered / stage.rate < 1 else 1.0
+
+
+def _raised(rate: float | None, factor: float) -> float | None:
+    return None if rate is None else round(rate * factor, 6)
 
 
 def _not_reached(held: Sustained, objective: Objective) -> tuple[Outcome, str]:

@@ -82,6 +82,19 @@ def test_what_cannot_be_written_is_said_before_any_load(tmp_path: Path, flag: st
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_a_full_disk_takes_no_more_than_what_was_meant_for_it(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    with groundtruth.start("stream", ttft_us=1_000, itl_us=1_000, tokens=4) as server:
+        report = bench(*small(server.url, "-o", "json=/dev/full", "-o", f"json={kept}", "-o", "terminal"))
+        records = bench(*small(server.url, "--records", "/dev/full"))
+    assert report.returncode == records.returncode == 2
+    assert report.stderr.endswith("error: cannot write /dev/full: No space left on device\n")
+    assert json.loads(kept.read_text())["benchmark"]["requests"]["ok"] == 10
+    assert records.stderr.endswith("error: cannot write /dev/full: the records are lost, the figures are not\n")
+    assert "10 ok" in report.stdout
+    assert "10 ok" in records.stdout
+
+
 def test_a_metrics_page_that_is_not_there_is_said() -> None:
     with groundtruth.start("stream", ttft_us=1_000, itl_us=1_000, tokens=4) as server, Replay({}) as other:
         ran = bench(*small(server.url, "--metrics-url", f"{other.url}/metrics"))

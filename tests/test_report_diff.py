@@ -362,3 +362,27 @@ def test_gaps_of_one_answer_count_once() -> None:
     slow = [[int(gap * 1.2), count] for gap, count in runs[0]["stages"][0]["itl_table_us"]]
     worse = compare_performance(runs[0], _benchmark(0, count=700, itl_table_us=slow))
     assert {c.metric: c.change for c in worse.changes}["itl_p50"] == "worse"
+
+
+def test_two_load_tests_are_compared_in_performance_alone(tmp_path: Path) -> None:
+    def written(name: str, document: dict[str, Any]) -> str:
+        (tmp_path / name).write_bytes(msgspec.json.encode(document))
+        return str(tmp_path / name)
+
+    fast, slow = (
+        written(f"{median}.json", {"schema": "inferaudit.bench/v1", "benchmark": _benchmark(median, median_ms=median)})
+        for median in (100, 130)
+    )
+    ran = CliRunner().invoke(app, [fast, slow, "--fail-on", "regression"])
+    assert ran.exit_code == 1
+    assert ran.stdout.startswith("Performance: worse; worse: sustained/e2e_p50")
+    golden = str(GOLDEN / "no_go" / "report.json")
+    mixed = CliRunner().invoke(app, [golden, slow, "-o", "json"])
+    assert msgspec.json.decode(mixed.stdout)["findings"] == []
+    for option in ("new", "any"):
+        refused = CliRunner().invoke(app, [golden, slow, "--fail-on", option])
+        assert isinstance(refused.exception, UsageError)
+    with pytest.raises(SnapshotError, match="damaged"):
+        load_report(Path(written("bad.json", {"schema": "inferaudit.bench/v1"})), or_bench=True)
+    with pytest.raises(SnapshotError, match=r"not a report of inferaudit.report/v1"):
+        load_report(Path(fast))

@@ -244,9 +244,12 @@ def _run(plan: LoadPlan, reporter: Reporter, outputs: list[tuple[str, Path | Non
         except CollectError as error:
             say(f"error: {error}")
             return 3
-    return _deliver(
+    code = _deliver(
         outcome.result, outcome.records, plan.slo, outputs, signals[0] if signals else None, quiet=reporter.quiet
     )
+    if plan.records and outcome.result.token_records is None and not signals:
+        raise UsageError(f"cannot write {plan.records}: the records are lost, the figures are not")
+    return code
 
 
 def _again(asked: Asked, path: Path, outputs: list[tuple[str, Path | None]]) -> int:
@@ -287,15 +290,21 @@ def _deliver(
     section = benchmark_section(result, records, slo)
     judged = judge(section, slo, result, records)
     document = {"schema": "inferaudit.bench/v1", "benchmark": section, "objectives": judged}
+    faults = []
     for name, path in outputs:
         if name == "json":
             text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
         else:
             text = terminal(section, judged)
-        if path is None:
-            print_text(text, people=name == "terminal")
-        else:
-            write_text(path, text)
+        try:
+            if path is None:
+                print_text(text, people=name == "terminal")
+            else:
+                write_text(path, text)
+        except UsageError as error:  # it keeps none of the others from what was measured
+            faults.append(str(error))
+    if faults:
+        raise UsageError("\n".join(faults))
     code = exit_code(section, judged) if signalled is None else 128 + signalled
     if not quiet:
         said = {0: "ok", 1: "an objective is broken", 3: "no verdict"}.get(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def diff(
-    old: Annotated[Path, typer.Argument(help="JSON report of before, from -o json=FILE.")],
+    old: Annotated[Path, typer.Argument(help="JSON report of before, from -o json=FILE of run, evaluate or bench.")],
     new: Annotated[Path, typer.Argument(help="JSON report of now.")],
     fail_on: Annotated[
         str | None,
@@ -40,6 +41,8 @@ def diff(
 ) -> None:
     """Compare two reports: new, fixed and changed findings, and performance with its confidence.
 
+    Two of `inferaudit bench`, or one beside a report, are compared in performance alone.
+
     Example: inferaudit diff main.json branch.json --fail-on new -o markdown=comment.md
     """
     from inferaudit.errors import UsageError
@@ -50,7 +53,16 @@ def diff(
     if fail_on is not None and fail_on not in FAIL_ON:
         raise UsageError(f"--fail-on {fail_on!r}: diff takes {', '.join(FAIL_ON)}")
     outputs = _outputs(output)
-    before, after = load_report(old), load_report(new)
+    before, after = load_report(old, or_bench=True), load_report(new, or_bench=True)
+    if "verdict" not in before.data or "verdict" not in after.data:
+        # A load test has no findings: those of a report beside it are neither new nor fixed.
+        before, after = (
+            replace(side, data={"findings": [], "benchmark": side.data.get("benchmark")}) for side in (before, after)
+        )
+        if fail_on in ("new", "any"):
+            raise UsageError(
+                f"--fail-on {fail_on} needs the findings of two audits; of load tests: --fail-on regression"
+            )
     found = compare(before, after, tolerance=parse_ratio(tolerance), now=dt.datetime.now(dt.UTC))
     _deliver(found, outputs)
     if fail_on is not None and fails(found, fail_on):
@@ -87,6 +99,11 @@ def _deliver(found: Diff, outputs: Sequence[tuple[str, Path | None]]) -> None:
             write_text(path, text)
 
 
+def _audits(found: Diff) -> bool:
+    """Two audits? A load test has no verdict."""
+    return bool(found.old.verdict and found.new.verdict)
+
+
 def _counts(found: Diff) -> str:
     return ", ".join(f"{count} {status}" for status, count in found.summary.items())
 
@@ -94,8 +111,9 @@ def _counts(found: Diff) -> str:
 def _terminal(found: Diff) -> Iterator[str]:
     from inferaudit.escape import line
 
-    yield line(f"{found.old.verdict} ({found.old.collected_at}) → {found.new.verdict} ({found.new.collected_at})")
-    yield f"Findings: {_counts(found)}."
+    if _audits(found):
+        yield line(f"{found.old.verdict} ({found.old.collected_at}) → {found.new.verdict} ({found.new.collected_at})")
+        yield f"Findings: {_counts(found)}."
     for change in found.findings:
         if change.status == "unchanged":
             continue
@@ -116,8 +134,9 @@ def _terminal(found: Diff) -> Iterator[str]:
 def _markdown(found: Diff) -> Iterator[str]:
     from inferaudit.escape import markdown, markdown_code
 
-    yield f"## {markdown(found.old.verdict)} → {markdown(found.new.verdict)}\n"
-    yield f"Findings: {_counts(found)}.\n"
+    if _audits(found):
+        yield f"## {markdown(found.old.verdict)} → {markdown(found.new.verdict)}\n"
+        yield f"Findings: {_counts(found)}.\n"
     rows = [c for c in found.findings if c.status != "unchanged"]
     if rows:
         yield "| | outcome | severity | check | subject | |"
