@@ -251,8 +251,8 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
     held = sustained(stage_answers(result, records, stage, objective.metric), open_loop=stage.concurrency is None)
     if section[key] is None or held is None:
         return ObjectiveResult(objective, Outcome.UNKNOWN, "not measured", samples=0, window=window)
-    short = _by_chance(held, stage)
-    outcome = _OUTCOMES[decide(objective.target, _raised(held.low, short), _raised(held.high, short), at_most=False)]
+    asked = _as_asked(held, stage)
+    outcome = _OUTCOMES[decide(objective.target, asked.low, asked.high, at_most=False)]
     text = f"{_figure(held.rate, objective)}, target ≥ {_figure(objective.target, objective)}"
     if outcome is Outcome.PASS and held.rate < objective.target:
         text += (
@@ -268,18 +268,16 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
     return ObjectiveResult(objective, outcome, text, held.rate, (held.low, held.high), held.samples, window)
 
 
-def _by_chance(held: Sustained, stage: Any) -> float:
-    """By what factor fewer requests came in than the stage asked for; 1 unless chance alone can have done it.
+def _as_asked(held: Sustained, stage: Any) -> Sustained:
+    """Poisson arrivals vary by chance, and the schedule is ours: who kept up is judged at the rate of the stage.
 
-    The schedule of Poisson arrivals is ours and its gaps vary: a service that kept up is judged at the rate it was asked.
+    Only so far as chance reaches: of arrivals that came to much less, nobody knows what more would have done.
     """
-    if stage.arrival != "poisson" or not stage.rate or not held.offered or not held.kept_up:
-        return 1.0
-    return stage.rate / held.offered if _NEAR <= held.offered / stage.rate < 1 else 1.0
-
-
-def _raised(rate: float | None, factor: float) -> float | None:
-    return None if rate is None else round(rate * factor, 6)
+    offered = held.offered or 0.0
+    if stage.arrival != "poisson" or not held.kept_up or not _NEAR * (stage.rate or 0) <= offered < (stage.rate or 0):
+        return held
+    low, high = (None if v is None else round(v * stage.rate / offered, 6) for v in (held.low, held.high))
+    return replace(held, low=low, high=high)
 
 
 def _not_reached(held: Sustained, objective: Objective) -> tuple[Outcome, str]:
