@@ -13,6 +13,7 @@ from inferaudit.slo import Objective, parse_objective
 _KEEP_BITS = 11  # live values are rounded up by less than 0.1 %: a live pass is never too generous
 _GROWTH = 1.25  # look again when there is a quarter more: each look costs confidence
 _FIRST_LOOK = 50
+_FOR_A_RATE = 400  # answers: what comes in of Poisson arrivals then varies by 5 %
 
 Tallies = dict[str, Counter[int]]
 """Per metric (ttft, itl, tpot, e2e) how often each rounded value (ns) came; `requests` counts by 0 ok, 1 failed."""
@@ -39,7 +40,10 @@ class Watch:
         self.tallies: Tallies = {}
         self.looks = 0
         self.decided: dict[str, str] = {}
-        self._next = _FIRST_LOOK
+        # A rate is judged after the stage, whatever is decided before: it must have lasted long enough for one.
+        self._next = (
+            _FOR_A_RATE if any(o.metric.endswith(("throughput", "goodput")) for o in objectives) else _FIRST_LOOK
+        )
 
     def add(self, fresh: Mapping[str, Mapping[int, int]]) -> None:
         """Take in what came since the last call."""
