@@ -43,7 +43,7 @@ from inferaudit.policy import Policy
 from inferaudit.slo import Objective
 from inferaudit.stats import batch_means_bounds
 from inferaudit.sustained import FEWEST, Sustained, sustained
-from inferaudit.units import format_duration, plain
+from inferaudit.units import amount, format_duration, plain
 
 _S = 1_000_000_000
 LATENCY_WINDOW_NS = 300 * _S
@@ -199,7 +199,8 @@ def _decided(
 ) -> ObjectiveResult:
     outcome = _OUTCOMES[decide(objective.target, low, high, at_most=objective.at_most)]
     sign = "≤" if objective.at_most else "≥"
-    text = f"{objective.dimension} {_figure(observed, objective)}, target {sign} {_figure(objective.target, objective)}"
+    told, target = (amount(value, objective.unit) for value in (observed, objective.target))
+    text = f"{objective.dimension} {told}, target {sign} {target}"
     if outcome is Outcome.UNKNOWN:
         needed = required_samples(objective.percentile) if objective.percentile else FEWEST
         if samples < needed:
@@ -253,7 +254,7 @@ def _rate(result: Any, records: Any, stage: Any, objective: Objective) -> Object
         return ObjectiveResult(objective, Outcome.UNKNOWN, "not measured", samples=0, window=window)
     asked = _as_asked(held, stage)
     outcome = _OUTCOMES[decide(objective.target, asked.low, asked.high, at_most=False)]
-    text = f"{_figure(held.rate, objective)}, target ≥ {_figure(objective.target, objective)}"
+    text = f"{amount(held.rate, objective.unit)}, target ≥ {amount(objective.target, objective.unit)}"
     if outcome is Outcome.PASS and held.rate < objective.target:
         text += (
             f"; it kept up with Poisson arrivals of {plain(stage.rate)}/s, of which {plain(held.offered or 0)}/s came"
@@ -348,18 +349,6 @@ def _why_none(result: Any, objective: Objective) -> str:
     if objective.metric in ("ttft", "itl", "tpot") and not result.stream:
         return f"{objective.metric} needs a streamed answer, and the load was not streamed"
     return f"no successful request has a {objective.metric}"
-
-
-def _figure(value: float, objective: Objective) -> str:
-    match objective.unit:
-        case "ms":
-            return f"{plain(value)} ms"
-        case "ratio":
-            return f"{value:.3%}"
-        case "s":
-            return format_duration(value)
-        case unit:
-            return f"{plain(value)} {unit}"
 
 
 def _ms(ns: int | None) -> float | None:

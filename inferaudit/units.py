@@ -120,3 +120,15 @@ def plain(value: float, digits: int = 4, *, commas: bool = False) -> str:
     """`value` to `digits` significant digits, and never fewer than stand before the point: 12345, not 1.234e+04."""
     text = f"{value:{',' * commas}.{digits}g}"
     return f"{value:{',' * commas}.0f}" if "e+" in text else text
+
+
+def amount(value: float, unit: str) -> str:
+    """A figure with its unit as people write it; `unit` is that of an objective (ms, s, ratio, 1/s, tokens/s)."""
+    match unit:
+        case "ratio":
+            return f"{value:.3%}"
+        case "s":
+            return format_duration(value)
+        case "1/s":
+            return f"{plain(value)}/s"
+    return f"{plain(value)} {unit}"

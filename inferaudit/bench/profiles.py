@@ -148,7 +148,8 @@ def describe(plan: LoadPlan, trace: Sequence[int] = ()) -> list[str]:
         tokens = "" if estimate.tokens is None else f", about {estimate.tokens} tokens"
         lines.append(f"  {stage.name:<10} {shape:<34} {time}{requests}{tokens}")
     total = sum(e.seconds or 0 for e in known)
-    lines.append(f"  at most {total:g} s where bounded by time; requests in flight drain up to {plan.timeout_s:g} s")
+    bounded = f"at most {total:g} s where bounded by time; " if total else ""
+    lines.append(f"  {bounded}requests in flight drain up to {plan.timeout_s:g} s")
     return lines
 
 

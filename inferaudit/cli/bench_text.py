@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferaudit.escape import line
-from inferaudit.units import plain
+from inferaudit.units import amount, plain
 
 _FIGURES = (("E2E", "latency_ms"), ("TTFT", "ttft_ms"), ("ITL", "itl_ms"), ("TPOT", "tpot_ms"))
 
@@ -21,10 +21,9 @@ def terminal(section: Mapping[str, Any], judged: list[dict[str, Any]]) -> str:
             lines += _stage(stage)
     lines += _whole(section)
     for row in judged:
-        observed = "not measured" if row["observed"] is None else plain(row["observed"])
-        lines.append(
-            f"{row['outcome'].upper():<8} {row['dimension']}: {observed}, target {plain(row['target'])} {row['unit']}"
-        )
+        observed = "not measured" if row["observed"] is None else amount(row["observed"], row["unit"])
+        target = amount(row["target"], row["unit"])
+        lines.append(f"{row['outcome'].upper():<8} {row['dimension']}: {observed}, target {target}")
     lines += [f"warning: {line(text)}" for text in section["warnings"]]
     return "\n".join(lines) + "\n"
 

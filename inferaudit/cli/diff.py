@@ -180,14 +180,10 @@ def _path(old: str | None, new: str | None) -> str:
 
 
 def _figures(measured: Measured) -> str:
-    from inferaudit.units import plain
-
-    unit = "" if measured.unit == "ratio" else f" {measured.unit}"
+    from inferaudit.units import amount
 
     def number(value: float | None) -> str:
-        if value is None:
-            return "not measured"
-        return f"{value:.3%}" if measured.unit == "ratio" else f"{plain(value)}{unit}"
+        return "not measured" if value is None else amount(value, measured.unit)
 
     text = f"{number(measured.before)} → {number(measured.after)}"
     if measured.low is not None and measured.high is not None:
